@@ -1,0 +1,306 @@
+#include "handshake/dtls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "handshake/dtls_private.h"
+
+#define MOVED_TRAILER_BYTES 13 /* device id and its length after a record of type 254 (device-protocol 2.5)  \
+                                */
+enum { ALERT_WARNING = 1, ALERT_FATAL = 2, ALERT_CLOSE_NOTIFY = 0, ALERT_ACCESS_DENIED = 49 };
+
+static void add_metrics(struct dtls *d, struct metrics *m)
+{
+    static const char *const refusals[] = {
+#define X(id, name) [DTLS_REFUSED_##id] = "reason=\"" name "\"",
+        DTLS_REFUSAL_MAP(X)
+#undef X
+    };
+    for (int i = 0; i < DTLS_REFUSAL_COUNT; i++)
+        d->refused[i] = metrics_add(m, METRIC_COUNTER, "cyan_dtls_refused_total", refusals[i],
+                                    "Datagrams and records that were not taken, by reason");
+    static const char *const outcomes[] = {
+#define X(id, name, text) [HANDSHAKE_##id] = "outcome=\"" name "\"",
+        HANDSHAKE_OUTCOME_MAP(X)
+#undef X
+    };
+    for (int i = 0; i < HANDSHAKE_OUTCOME_COUNT; i++)
+        d->outcomes[i] = metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", outcomes[i],
+                                     "Handshake attempts by outcome");
+    d->records =
+        metrics_add(m, METRIC_COUNTER, "cyan_dtls_records_total", NULL, "Protected records accepted");
+    d->moved = metrics_add(m, METRIC_COUNTER, "cyan_sessions_moved_total", NULL,
+                           "Sessions that went on from a new address");
+    d->ended = metrics_add(m, METRIC_COUNTER, "cyan_sessions_ended_total", NULL, "Sessions that ended");
+    d->session_gauge = metrics_add(m, METRIC_GAUGE, "cyan_sessions", NULL, "Established sessions");
+    d->in_flight_gauge =
+        metrics_add(m, METRIC_GAUGE, "cyan_handshakes_in_flight", NULL, "Handshakes in flight");
+}
+
+struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_key *key,
+                      struct deadlines *deadlines, struct metrics *metrics, const struct dtls_ops *ops,
+                      void *ops_ctx, char *why, size_t why_size)
+{
+    struct handshake_shared *shared = handshake_shared_new(key, settings->ca_file, why, why_size);
+    if (!shared)
+        return NULL;
+    struct dtls *d = mem_alloc(sizeof *d);
+    d->settings = *settings;
+    d->settings.ca_file = NULL; /* read; the text is the caller's */
+    d->shared = shared;
+    d->deadlines = deadlines;
+    d->ops = ops;
+    d->ops_ctx = ops_ctx;
+    cookie_init(&d->cookies, clock_ms());
+    fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
+    add_metrics(d, metrics);
+    return d;
+}
+
+void dtls_reload(struct dtls *d, const struct dtls_settings *settings)
+{
+    d->share.max = settings->max_in_flight;
+    d->share.per_network = settings->per_source;
+}
+
+void dtls_set_udp(struct dtls *d, struct udp *udp)
+{
+    d->udp = udp;
+}
+
+size_t dtls_session_count(const struct dtls *d)
+{
+    return d->sessions.count;
+}
+
+size_t dtls_handshake_count(const struct dtls *d)
+{
+    return d->share.in_flight;
+}
+
+void dtls_free(struct dtls *d)
+{
+    while (d->sessions.newest)
+        dtls_end(d->sessions.newest, SESSION_END_SHUTDOWN, false);
+    while (d->handshakes)
+        dtls_drop_handshake(d, d->handshakes);
+    dtls_forget_queries(d);
+    deadline_cancel(d->deadlines, &d->expiry);
+    handshake_shared_free(d->shared);
+    bytes_wipe(&d->cookies, sizeof d->cookies);
+    free(d);
+}
+
+static void on_expiry(struct deadline *deadline, uint64_t now_ms)
+{
+    struct dtls *d = (struct dtls *)((char *)deadline - offsetof(struct dtls, expiry));
+    while (d->sessions.oldest && d->sessions.oldest->heard_ms + d->settings.expiry_ms <= now_ms)
+        dtls_end(d->sessions.oldest, SESSION_END_EXPIRED, false);
+    if (d->sessions.oldest)
+        deadline_set(d->deadlines, &d->expiry, d->sessions.oldest->heard_ms + d->settings.expiry_ms,
+                     on_expiry);
+}
+
+struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms)
+{
+    struct session *s = mem_alloc(sizeof *s);
+    handshake_take_record(h, &s->record);
+    s->dtls = d;
+    s->id = be64_load(h->cid);
+    s->path = h->path;
+    s->profile = h->profile;
+    s->handshake = h;
+    h->session = s;
+    /* Whoever spoke from this address before has left it: the newcomer proved its key from there. */
+    struct session *before =
+        s->record.own_cid_len == 0 ? session_table_find_peer(&d->sessions, &s->path) : NULL;
+    if (before)
+        dtls_end(before, SESSION_END_REPLACED, false);
+    session_table_add(&d->sessions, s, now_ms);
+    d->session_gauge->value = d->sessions.count;
+    if (!deadline_is_set(&d->expiry))
+        deadline_set(d->deadlines, &d->expiry, now_ms + d->settings.expiry_ms, on_expiry);
+    return s;
+}
+
+static bool send_record(struct session *s, uint8_t type, const uint8_t *content, size_t content_len)
+{
+    uint8_t record[DTLS_APPLICATION_MAX + RECORD_OVERHEAD_MAX + 16];
+    size_t len = record_seal(&s->record, type, content, content_len, record, sizeof record);
+    return len > 0 && udp_send(s->dtls->udp, &s->path, record, len);
+}
+
+bool dtls_send(struct session *s, const uint8_t *data, size_t data_len)
+{
+    return data_len <= DTLS_APPLICATION_MAX && send_record(s, RECORD_APPLICATION, data, data_len);
+}
+
+void dtls_end(struct session *s, enum session_end why, bool tell_peer)
+{
+    struct dtls *d = s->dtls;
+    if (tell_peer) {
+        bool refused = why == SESSION_END_REFUSED || why == SESSION_END_REVOKED;
+        uint8_t alert[2] = {refused ? ALERT_FATAL : ALERT_WARNING,
+                            refused ? ALERT_ACCESS_DENIED : ALERT_CLOSE_NOTIFY};
+        (void)send_record(s, RECORD_ALERT, alert, sizeof alert);
+    }
+    session_table_remove(&d->sessions, s);
+    if (s->handshake)
+        dtls_drop_handshake(d, s->handshake);
+    d->ended->value++;
+    d->session_gauge->value = d->sessions.count;
+    d->ops->ended(d->ops_ctx, s, why);
+    bytes_wipe(&s->record, sizeof s->record);
+    free(s);
+}
+
+static void on_alert(struct session *s, const uint8_t *alert, size_t alert_len)
+{
+    if (alert_len != 2 || (alert[0] != ALERT_FATAL && alert[1] != ALERT_CLOSE_NOTIFY))
+        return;
+    /* RFC 5246 7.2.1: close_notify is answered; Device OS has left already. */
+    dtls_end(s, SESSION_END_PEER_CLOSED, s->profile != SESSION_DEVICE_OS && alert[1] == ALERT_CLOSE_NOTIFY);
+}
+
+/* The peer goes on from where its newest record came from (RFC 9146 6, device-protocol 2.7). */
+static void follow(struct session *s, const struct net_path *path, uint8_t outer_type)
+{
+    if (!net_path_same_peer(&s->path, path)) {
+        must(s->record.own_cid_len > 0); /* others are found by their address */
+        s->dtls->moved->value++;
+        s->resumed = true;
+    }
+    if (outer_type == RECORD_RESUMED_CID || outer_type == RECORD_MOVED)
+        s->resumed = true;
+    s->path = *path;
+}
+
+static enum dtls_refusal refusal_of(enum record_open err)
+{
+    switch (err) {
+    case RECORD_WRONG_EPOCH:
+        return DTLS_REFUSED_WRONG_EPOCH;
+    case RECORD_WRONG_CID:
+        return DTLS_REFUSED_WRONG_CID;
+    case RECORD_REPLAYED:
+        return DTLS_REFUSED_REPLAYED;
+    case RECORD_BAD_TAG:
+        return DTLS_REFUSED_BAD_TAG;
+    default:
+        return DTLS_REFUSED_MALFORMED;
+    }
+}
+
+/* One record for one session; the session may be gone afterwards. */
+static enum record_open take_record(struct dtls *d, struct session *s, const struct net_path *path,
+                                    uint8_t *record, size_t record_len, uint64_t now_ms)
+{
+    uint8_t outer = record[0], type, *content;
+    size_t content_len;
+    uint64_t seq;
+    bool newest;
+    enum record_open err =
+        record_open(&s->record, record, record_len, &content, &content_len, &type, &seq, &newest);
+    if (err != RECORD_OPENED)
+        return err;
+    d->records->value++;
+    session_table_touch(&d->sessions, s, now_ms);
+    if (newest)
+        follow(s, path, outer);
+    if (type == RECORD_ALERT)
+        on_alert(s, content, content_len);
+    else if (type == RECORD_HANDSHAKE && s->handshake)
+        handshake_resend(s->handshake); /* its Finished again: our last flight was lost */
+    else if (type == RECORD_APPLICATION) {
+        if (s->handshake)
+            dtls_drop_handshake(d, s->handshake);
+        d->ops->receive(d->ops_ctx, s, content, content_len, now_ms);
+    }
+    return RECORD_OPENED;
+}
+
+struct record_frame {
+    struct session *session; /* NULL: nobody's */
+    size_t len;              /* of the record; 0: malformed */
+    size_t trailer_len;
+    enum dtls_refusal refusal; /* when there is no session */
+};
+
+static struct record_frame frame_record(struct dtls *d, const struct net_path *path, const uint8_t *data,
+                                        size_t data_len)
+{
+    bool has_cid = data[0] == RECORD_CID || data[0] == RECORD_RESUMED_CID;
+    size_t header = RECORD_HEADER_BYTES + (has_cid ? SESSION_CID_BYTES : 0);
+    struct record_frame frame = {.refusal = has_cid ? DTLS_REFUSED_UNKNOWN_CID : DTLS_REFUSED_UNKNOWN_PEER};
+    if (data_len < header)
+        return frame;
+    frame.len = header + be16_load(data + header - 2);
+    frame.trailer_len = data[0] == RECORD_MOVED ? MOVED_TRAILER_BYTES : 0;
+    if (frame.len + frame.trailer_len > data_len) {
+        frame.len = 0;
+        return frame;
+    }
+    frame.session = has_cid ? session_table_find_id(&d->sessions, be64_load(data + 11))
+                            : session_table_find_peer(&d->sessions, path);
+    return frame;
+}
+
+void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t *data, size_t data_len,
+                            uint64_t now_ms)
+{
+    uint8_t copy[UDP_DATAGRAM_MAX];
+    while (data_len >= RECORD_HEADER_BYTES) {
+        struct record_frame frame = frame_record(d, path, data, data_len);
+        struct handshake *h = dtls_find_handshake(d, path);
+        bool in_flight = h && h->state != HANDSHAKE_COMPLETE;
+        if (frame.len == 0) {
+            dtls_refuse(d, DTLS_REFUSED_TRUNCATED);
+            return;
+        }
+        if (!frame.session) {
+            if (in_flight) /* its Finished came alone */
+                dtls_feed(d, h, data, data_len, now_ms);
+            else
+                dtls_refuse(d, frame.refusal);
+            return;
+        }
+        if (in_flight && frame.session->record.own_cid_len == 0)
+            memcpy(
+                copy, data,
+                data_len); /* a failed opening destroys it, and it may be the Finished of the new handshake */
+        enum record_open err = take_record(d, frame.session, path, data, frame.len, now_ms);
+        if (err == RECORD_BAD_TAG && in_flight && frame.session->record.own_cid_len == 0) {
+            dtls_feed(d, h, copy, data_len, now_ms);
+            return;
+        }
+        if (err != RECORD_OPENED)
+            dtls_refuse(d, refusal_of(err));
+        data += frame.len + frame.trailer_len;
+        data_len -= frame.len + frame.trailer_len;
+    }
+}
+
+static bool is_dtls(const uint8_t *data)
+{
+    bool type = (data[0] >= RECORD_CHANGE_CIPHER && data[0] <= RECORD_APPLICATION) || data[0] == RECORD_CID ||
+                data[0] == RECORD_RESUMED_CID || data[0] == RECORD_MOVED;
+    /* fefd, or feff, which many stacks put on their first ClientHello (RFC 6347 4.2.1) */
+    return type && data[1] == 0xfe && (data[2] == 0xfd || data[2] == 0xff);
+}
+
+void dtls_receive(void *ctx, const struct net_path *path, uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    struct dtls *d = ctx;
+    if (data_len < RECORD_HEADER_BYTES)
+        dtls_refuse(d, DTLS_REFUSED_SHORT);
+    else if (!is_dtls(data))
+        dtls_refuse(d, DTLS_REFUSED_NOT_DTLS);
+    else if (be16_load(data + 3) == 0)
+        dtls_receive_plain(d, path, data, data_len, now_ms);
+    else
+        dtls_receive_protected(d, path, data, data_len, now_ms);
+}

@@ -1,0 +1,68 @@
+#include "handshake/session_table.h"
+
+#include "base/must.h"
+
+static void link_newest(struct session_table *t, struct session *s)
+{
+    s->older = t->newest;
+    s->newer = NULL;
+    if (t->newest)
+        t->newest->newer = s;
+    else
+        t->oldest = s;
+    t->newest = s;
+}
+
+static void unlink_age(struct session_table *t, struct session *s)
+{
+    if (s->older)
+        s->older->newer = s->newer;
+    else
+        t->oldest = s->newer;
+    if (s->newer)
+        s->newer->older = s->older;
+    else
+        t->newest = s->older;
+}
+
+void session_table_add(struct session_table *t, struct session *s, uint64_t now_ms)
+{
+    HASH_ADD(by_id, t->by_id, id, sizeof s->id, s);
+    if (s->record.own_cid_len == 0)
+        HASH_ADD_KEYPTR(by_peer, t->by_peer, s->path.peer_ip, NET_PEER_BYTES, s);
+    s->heard_ms = now_ms;
+    link_newest(t, s);
+    t->count++;
+}
+
+void session_table_remove(struct session_table *t, struct session *s)
+{
+    HASH_DELETE(by_id, t->by_id, s);
+    if (s->record.own_cid_len == 0)
+        HASH_DELETE(by_peer, t->by_peer, s);
+    unlink_age(t, s);
+    t->count--;
+}
+
+struct session *session_table_find_id(const struct session_table *t, uint64_t id)
+{
+    struct session *s;
+    HASH_FIND(by_id, t->by_id, &id, sizeof id, s);
+    return s;
+}
+
+struct session *session_table_find_peer(const struct session_table *t, const struct net_path *path)
+{
+    struct session *s;
+    HASH_FIND(by_peer, t->by_peer, path->peer_ip, NET_PEER_BYTES, s);
+    return s;
+}
+
+void session_table_touch(struct session_table *t, struct session *s, uint64_t now_ms)
+{
+    s->heard_ms = now_ms;
+    if (t->newest == s)
+        return;
+    unlink_age(t, s);
+    link_newest(t, s);
+}

@@ -1,0 +1,22 @@
+/* session_table.h: all sessions of the process: by connection ID, by address where records carry none, by
+ * age. Every operation is O(1). For this room only. */
+#ifndef CYAN_HANDSHAKE_SESSION_TABLE_H
+#define CYAN_HANDSHAKE_SESSION_TABLE_H
+
+#include "handshake/session.h"
+
+struct session_table {
+    struct session *by_id, *by_peer; /* uthash heads */
+    struct session *oldest, *newest; /* by last authenticated record */
+    size_t count;
+};
+
+/* s->id, s->path and s->record are filled in; its address must not be in use by another session without
+ * connection ID. */
+void session_table_add(struct session_table *t, struct session *s, uint64_t now_ms);
+void session_table_remove(struct session_table *t, struct session *s);
+struct session *session_table_find_id(const struct session_table *t, uint64_t id);
+struct session *session_table_find_peer(const struct session_table *t, const struct net_path *path);
+void session_table_touch(struct session_table *t, struct session *s, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,317 @@
+#include "net/udp.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define UDP_BATCH 32      /* datagrams per recvmmsg */
+#define UDP_BATCHES_MAX 8 /* per turn of the loop and socket */
+#define UDP_BUFFER_BYTES (8 << 20)
+#define UDP_CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)))
+
+struct udp_socket {
+    uv_poll_t poll;
+    struct udp *udp; /* borrowed: outlives this */
+    int fd;
+    uint8_t index;
+    bool v6;
+};
+
+struct udp {
+    uv_loop_t *loop;
+    udp_receive_fn *receive;
+    void *ctx; /* borrowed: outlives this */
+    struct udp_socket *sockets[UDP_SOCKETS_MAX];
+    size_t socket_count, open_count;
+    void (*closed)(void *arg);
+    void *closed_arg;
+    struct metric *received, *sent, *oversized, *send_failed;
+    struct mmsghdr messages[UDP_BATCH];
+    struct iovec vectors[UDP_BATCH];
+    struct sockaddr_in6 peers[UDP_BATCH];
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[UDP_CONTROL_BYTES];
+    } controls[UDP_BATCH];
+    uint8_t buffers[UDP_BATCH][UDP_DATAGRAM_MAX];
+};
+
+struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx)
+{
+    struct udp *udp = mem_alloc(sizeof *udp);
+    udp->loop = loop;
+    udp->receive = receive;
+    udp->ctx = ctx;
+    udp->received =
+        metrics_add(metrics, METRIC_COUNTER, "cyan_udp_received_total", NULL, "Datagrams received");
+    udp->sent = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_sent_total", NULL, "Datagrams sent");
+    udp->oversized = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_refused_total", "reason=\"oversized\"",
+                                 "Datagrams refused by the endpoint before DTLS");
+    udp->send_failed = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_send_failed_total", NULL,
+                                   "Datagrams the kernel did not take");
+    return udp;
+}
+
+static void take_local_address(struct net_path *path, struct msghdr *header)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            path->local_ip[10] = path->local_ip[11] = 0xff;
+            memcpy(path->local_ip + 12, &info.ipi_spec_dst, 4);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            memcpy(path->local_ip, &info.ipi6_addr, 16);
+        }
+    }
+}
+
+static void deliver(struct udp_socket *s, int slot, uint64_t now_ms)
+{
+    struct udp *udp = s->udp;
+    struct msghdr *header = &udp->messages[slot].msg_hdr;
+    udp->received->value++;
+    if (header->msg_flags & MSG_TRUNC) {
+        udp->oversized->value++;
+        return;
+    }
+    struct net_path path = {.socket = s->index};
+    if (!net_path_set_peer(&path, (const struct sockaddr *)&udp->peers[slot]))
+        return;
+    take_local_address(&path, header);
+    udp->receive(udp->ctx, &path, udp->buffers[slot], udp->messages[slot].msg_len, now_ms);
+}
+
+static int receive_batch(struct udp_socket *s)
+{
+    struct udp *udp = s->udp;
+    for (int i = 0; i < UDP_BATCH; i++) {
+        udp->vectors[i] = (struct iovec){udp->buffers[i], UDP_DATAGRAM_MAX};
+        udp->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &udp->peers[i],
+            .msg_namelen = sizeof udp->peers[i],
+            .msg_iov = &udp->vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = udp->controls[i].bytes,
+            .msg_controllen = sizeof udp->controls[i].bytes,
+        };
+    }
+    return recvmmsg(s->fd, udp->messages, UDP_BATCH, MSG_DONTWAIT, NULL);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct udp_socket *s = poll->data;
+    (void)status; /* a pending socket error is fetched and cleared by recvmmsg */
+    (void)events;
+    uint64_t now_ms = clock_ms();
+    for (int batch = 0; batch < UDP_BATCHES_MAX; batch++) {
+        int count = receive_batch(s);
+        if (count <= 0)
+            return;
+        for (int i = 0; i < count; i++)
+            deliver(s, i, now_ms);
+        if (count < UDP_BATCH)
+            return;
+    }
+}
+
+static bool parse_address(struct sockaddr_in6 *out, socklen_t *out_len, const char *address, uint16_t port)
+{
+    memset(out, 0, sizeof *out);
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        *out_len = sizeof *v4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, address, &out->sin6_addr) == 1) {
+        out->sin6_family = AF_INET6;
+        out->sin6_port = htons(port);
+        *out_len = sizeof *out;
+        return true;
+    }
+    return false;
+}
+
+static void set_buffer(int fd, int option)
+{
+    int bytes = UDP_BUFFER_BYTES;
+    int forced = option == SO_RCVBUF ? SO_RCVBUFFORCE : SO_SNDBUFFORCE;
+    if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes); /* the kernel caps it: fine */
+}
+
+static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len)
+{
+    int one = 1;
+    bool v6 = address->sin6_family == AF_INET6;
+    int fd = socket(address->sin6_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    int failed = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) |
+                          setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one)
+                    : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
+    if (failed || bind(fd, (const struct sockaddr *)address, address_len) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    set_buffer(fd, SO_RCVBUF);
+    set_buffer(fd, SO_SNDBUF);
+    return fd;
+}
+
+static uint16_t bound_port(int fd)
+{
+    struct sockaddr_in6 address;
+    socklen_t address_len = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &address_len) != 0)
+        return 0;
+    return ntohs(address.sin6_port); /* same place in both families */
+}
+
+uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why, size_t why_size)
+{
+    struct sockaddr_in6 local;
+    socklen_t local_len;
+    if (udp->socket_count == UDP_SOCKETS_MAX) {
+        (void)snprintf(why, why_size, "more than %d UDP sockets", UDP_SOCKETS_MAX);
+        return 0;
+    }
+    if (!parse_address(&local, &local_len, address, port)) {
+        (void)snprintf(why, why_size, "'%.64s' is not a numeric IPv4 or IPv6 address", address);
+        return 0;
+    }
+    int fd = open_socket(&local, local_len);
+    if (fd < 0) {
+        (void)snprintf(why, why_size, "cannot listen on UDP %.64s port %u: %s", address, (unsigned)port,
+                       strerror(errno));
+        return 0;
+    }
+    struct udp_socket *s = mem_alloc(sizeof *s);
+    s->udp = udp;
+    s->fd = fd;
+    s->index = (uint8_t)udp->socket_count;
+    s->v6 = local.sin6_family == AF_INET6;
+    s->poll.data = s;
+    must(uv_poll_init(udp->loop, &s->poll, fd) == 0);
+    must(uv_poll_start(&s->poll, UV_READABLE, on_readable) == 0);
+    udp->sockets[udp->socket_count++] = s;
+    udp->open_count++;
+    return bound_port(fd);
+}
+
+static size_t put_source(struct msghdr *header, const struct net_path *path, bool v6)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(header);
+    if (v6) {
+        struct in6_pktinfo info = {.ipi6_ifindex = path->scope};
+        memcpy(&info.ipi6_addr, path->local_ip, 16);
+        c->cmsg_level = IPPROTO_IPV6;
+        c->cmsg_type = IPV6_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        return CMSG_SPACE(sizeof info);
+    }
+    struct in_pktinfo info = {0};
+    memcpy(&info.ipi_spec_dst, path->local_ip + 12, 4);
+    c->cmsg_level = IPPROTO_IP;
+    c->cmsg_type = IP_PKTINFO;
+    c->cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(c), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+}
+
+static socklen_t put_peer(struct sockaddr_in6 *out, const struct net_path *path, bool v6)
+{
+    memset(out, 0, sizeof *out);
+    if (v6) {
+        out->sin6_family = AF_INET6;
+        out->sin6_port = htons(path->peer_port);
+        out->sin6_scope_id = path->scope;
+        memcpy(&out->sin6_addr, path->peer_ip, 16);
+        return sizeof *out;
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(path->peer_port);
+    memcpy(&v4->sin_addr, path->peer_ip + 12, 4);
+    return sizeof *v4;
+}
+
+bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len)
+{
+    must(path->socket < udp->socket_count);
+    struct udp_socket *s = udp->sockets[path->socket];
+    struct sockaddr_in6 peer;
+    struct iovec vector = {(void *)(uintptr_t)data, data_len};
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[UDP_CONTROL_BYTES];
+    } control = {0};
+    struct msghdr header = {
+        .msg_name = &peer,
+        .msg_namelen = put_peer(&peer, path, s->v6),
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    header.msg_controllen = put_source(&header, path, s->v6);
+    if (sendmsg(s->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        udp->send_failed->value++;
+        return false;
+    }
+    udp->sent->value++;
+    return true;
+}
+
+void udp_stop(struct udp *udp)
+{
+    for (size_t i = 0; i < udp->socket_count; i++)
+        (void)uv_poll_stop(&udp->sockets[i]->poll);
+}
+
+static void finish_close(struct udp *udp)
+{
+    void (*closed)(void *) = udp->closed;
+    void *arg = udp->closed_arg;
+    free(udp);
+    closed(arg);
+}
+
+static void on_socket_closed(uv_handle_t *handle)
+{
+    struct udp_socket *s = handle->data;
+    struct udp *udp = s->udp;
+    close(s->fd);
+    free(s);
+    if (--udp->open_count == 0)
+        finish_close(udp);
+}
+
+void udp_close(struct udp *udp, void (*closed)(void *arg), void *arg)
+{
+    udp->closed = closed;
+    udp->closed_arg = arg;
+    if (udp->socket_count == 0) {
+        finish_close(udp);
+        return;
+    }
+    for (size_t i = 0; i < udp->socket_count; i++)
+        uv_close((uv_handle_t *)&udp->sockets[i]->poll, on_socket_closed);
+}

@@ -1,0 +1,36 @@
+/* udp.h: the UDP endpoint: several sockets, batched receive, replies from the local address a datagram came
+ * to.
+ *
+ * Sockets are read with recvmmsg in batches, with a bound per turn of the loop so that timers and HTTP get
+ * theirs. Ownership: struct udp is ours until udp_close's callback. Loop thread only; receive comes from the
+ * loop. */
+#ifndef CYAN_NET_UDP_H
+#define CYAN_NET_UDP_H
+
+#include <uv.h>
+
+#include "base/metrics.h"
+#include "base/must.h"
+#include "net/path.h"
+
+#define UDP_SOCKETS_MAX 16
+#define UDP_DATAGRAM_MAX 2048 /* bytes; longer ones are dropped and counted */
+
+struct udp;
+
+/* data: writable, valid during the call. */
+typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *data, size_t data_len,
+                            uint64_t now_ms);
+
+struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* Opens one socket. address: numeric IPv4 or IPv6. port: host order, 0 = any free one. Returns the port
+ * bound, or 0 with a one-line reason in why. */
+must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why,
+                               size_t why_size);
+/* Sends along path, from its local address and socket. False: dropped (socket full, no route), counted. */
+bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len);
+/* Stops reading; sending still works until closed. */
+void udp_stop(struct udp *udp);
+void udp_close(struct udp *udp, void (*closed)(void *arg), void *arg);
+
+#endif
