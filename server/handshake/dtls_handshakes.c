@@ -273,8 +273,11 @@ static void on_client_hello(struct dtls *d, const struct net_path *path, const u
     if (!cookie_check(&d->cookies, path, hello.random, now_ms, hello.cookie, hello.cookie_len)) {
         dtls_refuse(d, hello.cookie_len == 0 ? DTLS_REFUSED_NO_COOKIE : DTLS_REFUSED_BAD_COOKIE);
         send_hello_verify(d, path, &hello, be48_load(data + 5), now_ms);
+        if (cookie_watch_sent(&d->watch, path, now_ms))
+            report_early(d, path, HANDSHAKE_NO_COOKIE_RETURN, "");
         return;
     }
+    cookie_watch_returned(&d->watch, path);
     struct handshake *h = dtls_find_handshake(d, path);
     if (h && memcmp(h->client_random, hello.random, sizeof h->client_random) == 0) {
         if (in_flight(h))

@@ -3,6 +3,7 @@
 #define CYAN_HANDSHAKE_DTLS_PRIVATE_H
 
 #include "handshake/cookie.h"
+#include "handshake/cookie_watch.h"
 #include "handshake/dtls.h"
 #include "handshake/fair_share.h"
 #include "handshake/handshake.h"
@@ -38,6 +39,7 @@ struct dtls {
     struct dtls_settings settings;
     struct handshake_shared *shared; /* ours */
     struct cookie_secrets cookies;
+    struct cookie_watch watch;
     struct fair_share share;
     struct session_table sessions;
     struct handshake *handshakes;   /* uthash by peer: in flight, and complete ones that linger */

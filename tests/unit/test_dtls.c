@@ -582,6 +582,26 @@ static void test_no_state_and_no_amplification_before_the_cookie(void **state)
     assert_int_equal(dtls_handshake_count(t.dtls), 0);
 }
 
+static void test_peer_that_never_returns_the_cookie_is_noticed(void **state)
+{
+    (void)state;
+    start_client(device_os(true));
+    struct datagram *hello = pop(&t.to_server);
+    static const uint64_t at_ms[] = {0, 3000, 9000, 21000, 45000};
+    uint64_t start_ms = t.now_ms;
+    for (size_t i = 0; i < 5; i++) {
+        t.to_client.count = 0;
+        t.now_ms = start_ms + at_ms[i];
+        to_server(hello->data, hello->len);
+        assert_int_equal(t.attempts, i < 2 ? 0 : 1); /* said once */
+    }
+    assert_int_equal(t.attempt.outcome, HANDSHAKE_NO_COOKIE_RETURN);
+    struct datagram *verify = pop(&t.to_client);
+    swarm_dtls_receive(t.client, verify->data, verify->len, t.now_ms);
+    pump();
+    assert_int_equal(t.attempt.outcome, HANDSHAKE_OK);
+}
+
 static void test_each_network_has_its_share(void **state)
 {
     (void)state;
@@ -734,6 +754,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_handshake_does_not_harm_a_live_session, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_state_and_no_amplification_before_the_cookie, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_peer_that_never_returns_the_cookie_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_network_has_its_share, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals_are_silent_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sessions_expire_and_close, setup, teardown),
