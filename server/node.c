@@ -1,0 +1,333 @@
+#include "node.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "device/devices.h"
+#include "fleet/fleet.h"
+#include "fleet/migrate.h"
+#include "handshake/dtls.h"
+#include "net/udp.h"
+#include "store/pg.h"
+
+#define WHY_SIZE 512
+#define HELLO_TIMEOUT_MS 60000
+#define DRAIN_MAX_MS 3000
+#define DRAIN_STEP_MS 20
+
+enum node_state { NODE_STARTING, NODE_SERVING, NODE_DRAINING, NODE_CLOSING };
+
+struct node {
+    struct config *config; /* borrowed */
+    uv_loop_t loop;
+    uv_signal_t on_term, on_int, on_hup;
+    uv_timer_t deadline_timer, drain_timer;
+    uv_prepare_t prepare;
+    struct deadlines deadlines;
+    struct metrics *metrics;
+    struct metric *loop_stall_ms;
+    struct server_key *key;
+    struct pg *pg;
+    struct fleet *fleet;
+    struct devices *devices;
+    struct dtls *dtls;
+    struct udp *udp;
+    struct api *api;
+    uint16_t coap_port;
+    uint64_t started_ms, woke_ms, draining_ms;
+    enum node_state state;
+    bool api_closed, drained;
+};
+
+static int refuse(const char *why)
+{
+    log_error("start.refused why=%s", why);
+    return 1;
+}
+
+/* Every deadline of the process hangs on one timer, set again before the loop waits. */
+static void on_deadline_timer(uv_timer_t *timer)
+{
+    struct node *n = timer->data;
+    deadlines_run(&n->deadlines, clock_ms());
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct node *n = prepare->data;
+    uint64_t now_ms = clock_ms(), wait_ms = deadlines_next(&n->deadlines, now_ms);
+    if (wait_ms == UINT64_MAX)
+        (void)uv_timer_stop(&n->deadline_timer);
+    else
+        (void)uv_timer_start(&n->deadline_timer, on_deadline_timer, wait_ms, 0);
+}
+
+static struct fleet_settings fleet_settings(const struct config *c)
+{
+    static const enum fleet_policy policies[] = {
+        [CONFIG_UNKNOWN_REFUSE] = FLEET_REFUSE,
+        [CONFIG_UNKNOWN_QUARANTINE] = FLEET_QUARANTINE,
+        [CONFIG_UNKNOWN_ENROL] = FLEET_ENROL,
+    };
+    return (struct fleet_settings){
+        .unknown = policies[c->devices_unknown],
+        .hold_ms = c->store_hold_s * 1000,
+        .events_keep_s = c->events_keep_s,
+    };
+}
+
+static struct dtls_settings dtls_settings(const struct config *c)
+{
+    return (struct dtls_settings){
+        .max_in_flight = c->handshake_max_in_flight,
+        .per_source = c->handshake_per_source,
+        .handshake_timeout_ms = c->handshake_timeout_s * 1000,
+        .max_sessions = c->session_max,
+        .expiry_ms = (uint64_t)c->session_expiry_s * 1000,
+        .ca_file = c->keys_ca_file,
+    };
+}
+
+static void on_view(void *ctx, uint64_t *sessions, uint64_t *handshakes_in_flight, uint64_t *uptime_ms)
+{
+    const struct node *n = ctx;
+    *sessions = dtls_session_count(n->dtls);
+    *handshakes_in_flight = dtls_handshake_count(n->dtls);
+    *uptime_ms = clock_ms() - n->started_ms;
+}
+
+static void on_setting_changed(void *arg, const char *key, bool applied)
+{
+    (void)arg;
+    if (applied)
+        log_info("config.changed key=%s", key);
+    else
+        log_warn("config.needs_restart key=%s", key);
+}
+
+static void on_hup(uv_signal_t *signal, int number)
+{
+    struct node *n = signal->data;
+    char why[CONFIG_ERROR_SIZE];
+    (void)number;
+    if (!config_reload(n->config, on_setting_changed, n, why)) {
+        log_error("config.refused why=%s", why);
+        return;
+    }
+    struct fleet_settings fleet = fleet_settings(n->config);
+    struct dtls_settings dtls = dtls_settings(n->config);
+    log_set_level(n->config->log_level);
+    fleet_reload(n->fleet, &fleet);
+    dtls_reload(n->dtls, &dtls);
+    devices_set_offline_after(n->devices, (uint64_t)n->config->device_offline_after_s * 1000);
+    log_info("config.reloaded");
+}
+
+/* --- shutdown: no new work, answers under way go out, sessions end in silence, presence is written --- */
+
+static void on_udp_closed(void *arg)
+{
+    struct node *n = arg;
+    uv_stop(&n->loop);
+}
+
+static void on_pg_closed(void *arg)
+{
+    struct node *n = arg;
+    n->pg = NULL;
+    udp_close(n->udp, on_udp_closed, n);
+}
+
+static void on_fleet_drained(void *arg)
+{
+    struct node *n = arg;
+    pg_close(n->pg, on_pg_closed, n);
+}
+
+static void close_sessions(struct node *n)
+{
+    n->state = NODE_CLOSING;
+    (void)uv_timer_stop(&n->drain_timer);
+    dtls_free(n->dtls); /* devices are told nothing: they keep their sessions (device-protocol 2.8) */
+    n->dtls = NULL;
+    fleet_drain(n->fleet, on_fleet_drained, n);
+}
+
+static void on_drain_step(uv_timer_t *timer)
+{
+    struct node *n = timer->data;
+    bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
+    if (n->state == NODE_DRAINING && n->api_closed && (pg_waiting(n->pg) == 0 || overdue))
+        close_sessions(n);
+}
+
+static void on_api_closed(void *arg)
+{
+    struct node *n = arg;
+    n->api_closed = true;
+    n->api = NULL;
+}
+
+static void on_stop(uv_signal_t *signal, int number)
+{
+    struct node *n = signal->data;
+    if (n->state != NODE_SERVING)
+        return;
+    n->state = NODE_DRAINING;
+    n->draining_ms = clock_ms();
+    log_info("stopping signal=%d sessions=%zu", number, dtls_session_count(n->dtls));
+    udp_stop(n->udp);
+    api_close(n->api, on_api_closed, n);
+    (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
+}
+
+/* --- start --- */
+
+static int check_schema(const struct config *c)
+{
+    char why[WHY_SIZE];
+    struct pg_sync *s = pg_sync_open(c->store_postgres, why, sizeof why);
+    if (!s)
+        return refuse(why);
+    int err = migrate_check(s, why, sizeof why);
+    pg_sync_close(s);
+    return err == 0 ? 0 : refuse(why);
+}
+
+static int listen_port(struct node *n, uint16_t port, uint16_t *bound)
+{
+    char why[WHY_SIZE], *addresses = mem_string(n->config->coap_bind), *rest = addresses;
+    int err = 0;
+    *bound = port;
+    for (char *address; err == 0 && (address = strsep(&rest, ", ")) != NULL;) {
+        if (*address == '\0')
+            continue;
+        uint16_t got = udp_listen(n->udp, address, *bound, why, sizeof why);
+        if (got == 0)
+            err = refuse(why);
+        else
+            *bound = got;
+    }
+    free(addresses);
+    return err;
+}
+
+static int listen_udp(struct node *n)
+{
+    uint16_t alternative;
+    n->udp = udp_new(&n->loop, n->metrics, dtls_receive, n->dtls);
+    dtls_set_udp(n->dtls, n->udp);
+    if (listen_port(n, (uint16_t)n->config->coap_port, &n->coap_port) != 0)
+        return 1;
+    if (n->config->coap_port_alt == 0 || n->config->coap_port_alt == n->coap_port)
+        return 0;
+    return listen_port(n, (uint16_t)n->config->coap_port_alt, &alternative);
+}
+
+static int load_key(struct node *n)
+{
+    char why[WHY_SIZE], fingerprint[65];
+    const char *dir = n->config->keys_dir;
+    if (!server_key_exists(dir)) {
+        if (server_key_make(dir, why, sizeof why) != 0)
+            return refuse(why);
+        log_info("server_key.made dir=%s", dir);
+    }
+    n->key = server_key_load(dir, why, sizeof why);
+    if (!n->key)
+        return refuse(why);
+    server_key_fingerprint(n->key, fingerprint);
+    log_info("server_key sha256=%s", fingerprint);
+    return 0;
+}
+
+static void start_handles(struct node *n)
+{
+    must(uv_loop_init(&n->loop) == 0);
+    must(uv_timer_init(&n->loop, &n->deadline_timer) == 0);
+    must(uv_timer_init(&n->loop, &n->drain_timer) == 0);
+    must(uv_prepare_init(&n->loop, &n->prepare) == 0);
+    must(uv_signal_init(&n->loop, &n->on_term) == 0);
+    must(uv_signal_init(&n->loop, &n->on_int) == 0);
+    must(uv_signal_init(&n->loop, &n->on_hup) == 0);
+    n->deadline_timer.data = n->drain_timer.data = n->prepare.data = n;
+    n->on_term.data = n->on_int.data = n->on_hup.data = n;
+    must(uv_prepare_start(&n->prepare, on_prepare) == 0);
+}
+
+static int start_rooms(struct node *n)
+{
+    const struct config *c = n->config;
+    char why[WHY_SIZE];
+    struct fleet_settings fleet = fleet_settings(c);
+    struct dtls_settings dtls = dtls_settings(c);
+    struct devices_settings devices = {.offline_after_ms = (uint64_t)c->device_offline_after_s * 1000,
+                                       .hello_timeout_ms = HELLO_TIMEOUT_MS};
+    n->pg = pg_new(&n->loop, c->store_postgres, (int)c->store_pool_size, n->metrics);
+    n->fleet = fleet_new(&n->loop, n->pg, &n->deadlines, n->metrics, &fleet);
+    n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
+    fleet_set_devices(n->fleet, n->devices);
+    n->dtls =
+        dtls_new(&dtls, n->key, &n->deadlines, n->metrics, &devices_dtls_ops, n->devices, why, sizeof why);
+    if (!n->dtls)
+        return refuse(why);
+    if (listen_udp(n) != 0)
+        return 1;
+    struct api_view view = {.ctx = n, .fill = on_view};
+    struct api_settings api = {.bind = c->http_bind,
+                               .port = (uint16_t)c->http_port,
+                               .tls_cert = c->http_tls_cert,
+                               .tls_key = c->http_tls_key};
+    n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
+    if (!n->api)
+        return refuse(why);
+    fleet_start(n->fleet);
+    return 0;
+}
+
+static void close_all_handles(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void finish(struct node *n)
+{
+    fleet_free(n->fleet);
+    devices_free(n->devices);
+    server_key_free(n->key);
+    uv_walk(&n->loop, close_all_handles, NULL);
+    (void)uv_run(&n->loop, UV_RUN_DEFAULT);
+    must(uv_loop_close(&n->loop) == 0);
+    deadlines_deinit(&n->deadlines);
+    metrics_free(n->metrics);
+}
+
+int node_run(struct config *config)
+{
+    struct node n = {.config = config, .started_ms = clock_ms(), .state = NODE_STARTING};
+    log_set_level(config->log_level);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (check_schema(config) != 0 || load_key(&n) != 0)
+        return 1;
+    deadlines_init(&n.deadlines);
+    n.metrics = metrics_new();
+    start_handles(&n);
+    if (start_rooms(&n) != 0)
+        exit(1); /* half-made rooms are not taken down one by one: the process ends here */
+    must(uv_signal_start(&n.on_term, on_stop, SIGTERM) == 0);
+    must(uv_signal_start(&n.on_int, on_stop, SIGINT) == 0);
+    must(uv_signal_start(&n.on_hup, on_hup, SIGHUP) == 0);
+    n.state = NODE_SERVING;
+    log_info("ready coap=%u http=%u", n.coap_port, api_port(n.api));
+    (void)uv_run(&n.loop, UV_RUN_DEFAULT);
+    finish(&n);
+    log_info("stopped");
+    return 0;
+}
