@@ -1,0 +1,62 @@
+#include "api/api.h"
+
+#include <stdlib.h>
+
+#include "api/http.h"
+#include "api/room.h"
+#include "base/mem.h"
+
+static void count_answers(struct api *api)
+{
+    static const char *const labels[API_STATUS_CLASSES] = {"status=\"2xx\"", "status=\"3xx\"",
+                                                           "status=\"4xx\"", "status=\"5xx\""};
+
+    for (size_t i = 0; i < API_STATUS_CLASSES; i++)
+        api->answers[i] = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_answers_total", labels[i],
+                                      "Answers of the REST interface by class of status.");
+    api->vanished =
+        metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_vanished_total", NULL,
+                    "Requests whose client was gone, or cut for slowness, before its answer was sent.");
+}
+
+/* NOLINTNEXTLINE(readability-function-size): everything the room borrows, given once */
+struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet,
+                    struct devices *devices, struct metrics *metrics, const struct api_view *view, char *why,
+                    size_t why_size)
+{
+    struct api *api = mem_alloc(sizeof(*api));
+
+    api->fleet = fleet;
+    api->devices = devices;
+    api->metrics = metrics;
+    api->view = *view;
+    count_answers(api);
+    api->http = http_new(loop, settings, api, why, why_size);
+    if (api->http == NULL) {
+        free(api);
+        return NULL;
+    }
+    return api;
+}
+
+uint16_t api_port(const struct api *api)
+{
+    return http_port(api->http);
+}
+
+static void on_http_closed(void *arg)
+{
+    struct api *api = arg;
+    void (*closed)(void *) = api->closed;
+    void *closed_arg = api->closed_arg;
+
+    free(api);
+    closed(closed_arg);
+}
+
+void api_close(struct api *api, void (*closed)(void *arg), void *arg)
+{
+    api->closed = closed;
+    api->closed_arg = arg;
+    http_close(api->http, on_http_closed, api);
+}

@@ -1,0 +1,29 @@
+/* api.h: the REST interface on libmicrohttpd, driven by the loop.
+ *
+ * Ownership: made by main; borrows fleet, devices and metrics, which outlive it. Loop thread only. */
+#ifndef CYAN_API_API_H
+#define CYAN_API_API_H
+
+#include <uv.h>
+
+#include "base/metrics.h"
+#include "fleet/fleet.h"
+
+struct api_settings {
+    const char *bind;     /* one address, copied */
+    uint16_t port;        /* 0 = any free one */
+    const char *tls_cert, *tls_key; /* PEM files, NULL or "" = plain HTTP */
+};
+struct api_view { /* what /health tells, asked for each time */
+    void *ctx;
+    void (*fill)(void *ctx, uint64_t *sessions, uint64_t *handshakes_in_flight, uint64_t *uptime_ms);
+};
+struct api;
+/* NULL with a one-line reason in why (port taken, certificate unreadable). */
+struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet, struct devices *devices,
+                    struct metrics *metrics, const struct api_view *view, char *why, size_t why_size);
+uint16_t api_port(const struct api *api);
+/* Stops accepting, lets answers under way finish for at most 2 s, then calls closed. */
+void api_close(struct api *api, void (*closed)(void *arg), void *arg);
+
+#endif

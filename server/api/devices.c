@@ -1,0 +1,125 @@
+/* GET /v1/devices: the fleet as the token's owner may see it, filtered, paged when asked. */
+#include "api/handlers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/device_json.h"
+#include "api/http_request.h"
+#include "api/respond.h"
+#include "base/clock.h"
+
+#define PER_PAGE_DEFAULT 25
+#define PER_PAGE_MAX 1000
+#define PAGE_MAX 1000000
+#define PLATFORM_MAX 65535
+
+/* Each reader returns false when it has answered 400. An absent parameter leaves the filter as it is. */
+static bool read_tri(struct http_request *r, const char *name, enum fleet_tri *tri)
+{
+    const char *text = http_request_query(r, name);
+
+    if (text == NULL)
+        return true;
+    if (strcmp(text, "true") == 0 || strcmp(text, "1") == 0) {
+        *tri = FLEET_YES;
+        return true;
+    }
+    if (strcmp(text, "false") == 0 || strcmp(text, "0") == 0) {
+        *tri = FLEET_NO;
+        return true;
+    }
+    respond_bad_field(r, name, "must be true or false.");
+    return false;
+}
+
+static bool read_number(struct http_request *r, const char *name, int min, int max, int *number)
+{
+    const char *text = http_request_query(r, name);
+    char what[64];
+    long value;
+
+    if (text == NULL)
+        return true;
+    value = *text != '\0' && strlen(text) <= 9 && strspn(text, "0123456789") == strlen(text)
+                ? strtol(text, NULL, 10)
+                : -1;
+    if (value >= min && value <= max) {
+        *number = (int)value;
+        return true;
+    }
+    (void)snprintf(what, sizeof(what), "must be a number from %d to %d.", min, max);
+    respond_bad_field(r, name, what);
+    return false;
+}
+
+static bool read_time(struct http_request *r, const char *name, uint64_t *wall_ms)
+{
+    const char *text = http_request_query(r, name);
+
+    if (text == NULL || clock_parse(wall_ms, text))
+        return true;
+    respond_bad_field(r, name, "must be a time like 2014-07-02T23:15:00.409Z.");
+    return false;
+}
+
+static bool read_name(struct http_request *r, struct fleet_filter *filter)
+{
+    filter->name = http_request_query(r, "name");
+    if (filter->name == NULL || filter->name[0] != '\0')
+        return true;
+    respond_bad_field(r, "name", "must not be empty.");
+    return false;
+}
+
+/* Unpaged unless a page or its size is asked for (rest-api 2). */
+static bool read_page(struct http_request *r, struct fleet_filter *filter)
+{
+    int page = 0, per_page = 0;
+
+    if (!read_number(r, "page", 1, PAGE_MAX, &page) ||
+        !read_number(r, "per_page", 1, PER_PAGE_MAX, &per_page))
+        return false;
+    if (page == 0 && per_page == 0)
+        return true;
+    filter->page = page > 0 ? (uint32_t)page : 1;
+    filter->per_page = per_page > 0 ? (uint32_t)per_page : PER_PAGE_DEFAULT;
+    return true;
+}
+
+static void on_devices(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count,
+                       uint64_t total)
+{
+    struct http_request *r = arg;
+    char total_text[24];
+    json_t *list;
+
+    if (err != FLEET_OK) {
+        respond_device_err(r, err, NULL);
+        return;
+    }
+    list = json_array();
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(list, device_json_row(&rows[i]));
+    (void)snprintf(total_text, sizeof(total_text), "%llu", (unsigned long long)total);
+    http_request_add_header(r, "X-Total-Count", total_text);
+    http_request_add_header(r, "Access-Control-Expose-Headers", "X-Total-Count");
+    respond_json(r, 200, list);
+}
+
+void devices_list(struct http_request *r)
+{
+    struct fleet_filter *filter = http_request_scratch(r, sizeof(*filter));
+
+    fleet_filter_init(filter);
+    if (!read_tri(r, "requires_deep_update", &filter->requires_deep_update) ||
+        !read_tri(r, "connected", &filter->connected) || !read_tri(r, "quarantined", &filter->quarantined) ||
+        !read_number(r, "platform_id", 0, PLATFORM_MAX, &filter->platform_id) ||
+        !read_number(r, "product_id", 0, PLATFORM_MAX, &filter->product_id) || !read_name(r, filter) ||
+        !read_time(r, "last_heard_before", &filter->heard_before_ms) ||
+        !read_time(r, "last_heard_after", &filter->heard_after_ms) || !read_page(r, filter))
+        return;
+    fleet_list_devices(r->api->fleet, &r->actor, filter, on_devices, r);
+}

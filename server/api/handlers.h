@@ -1,0 +1,27 @@
+/* handlers.h: the resources of the REST interface, one file each. See route.c for their paths. */
+#ifndef CYAN_API_HANDLERS_H
+#define CYAN_API_HANDLERS_H
+
+struct http_request;
+
+void devices_list(struct http_request *r); /* devices.c */
+
+void device_read(struct http_request *r); /* device.c */
+void device_claim(struct http_request *r);
+void device_unclaim(struct http_request *r);
+void device_update(struct http_request *r);
+
+void modules_read(struct http_request *r);        /* modules.c */
+void provisioning_create(struct http_request *r); /* provisioning.c */
+void ping_device(struct http_request *r);         /* ping.c */
+
+void tokens_list(struct http_request *r); /* tokens.c */
+void tokens_read_current(struct http_request *r);
+void tokens_revoke_current(struct http_request *r);
+void tokens_revoke_all(struct http_request *r);
+void tokens_revoke(struct http_request *r);
+
+void health_read(struct http_request *r);  /* health.c */
+void metrics_read(struct http_request *r); /* metrics.c */
+
+#endif

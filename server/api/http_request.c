@@ -1,0 +1,330 @@
+#include "api/http_request.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/authenticate.h"
+#include "api/http.h"
+#include "api/respond.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define HEADERS_MAX_BYTES 32768
+
+static const bool may_enter[5][5] = {
+    [HTTP_REQUEST_RECEIVING] = {[HTTP_REQUEST_WORKING] = true},
+    [HTTP_REQUEST_WORKING] = {[HTTP_REQUEST_WAITING] = true, [HTTP_REQUEST_ANSWERED] = true},
+    [HTTP_REQUEST_WAITING] = {[HTTP_REQUEST_ANSWERED] = true, [HTTP_REQUEST_ABANDONED] = true},
+    [HTTP_REQUEST_ABANDONED] = {[HTTP_REQUEST_ANSWERED] =
+                                    true}, /* the late answer came; only the sending is still to end */
+};
+
+static void enter(struct http_request *r, enum http_request_state state)
+{
+    must(may_enter[r->state][state]);
+    r->state = state;
+}
+
+/* One name of the query. With libmicrohttpd's own decoding switched off (http.c) both arrive as sent, but for
+ * `+`. */
+static enum MHD_Result on_argument(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct http_request *r = arg;
+    char *name_text = mem_string(name);
+    char *value_text = mem_string(value != NULL ? value : "");
+    bool fine = target_unescape(name_text) && target_unescape(value_text);
+
+    (void)kind;
+    /* json_object_set_new and json_string refuse what is not UTF-8 */
+    fine = fine && json_object_set_new(r->query, name_text, json_string(value_text)) == 0;
+    free(name_text);
+    bytes_wipe(value_text, strlen(value_text)); /* it may be a token */
+    free(value_text);
+    if (fine)
+        return MHD_YES;
+    json_decref(r->query);
+    r->query = NULL;
+    return MHD_NO;
+}
+
+struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
+                                      const char *method)
+{
+    struct http_request *r = mem_alloc(sizeof(*r));
+
+    r->api = api;
+    r->connection = connection;
+    r->started_ms = clock_ms();
+    if (strlen(method) < sizeof(r->method))
+        memcpy(r->method, method, strlen(method) + 1);
+    else
+        r->method[0] = '?'; /* no method of ours is that long */
+    r->target_err = target_parse(&r->target, url);
+    r->query = json_object();
+    (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_argument, r);
+    return r;
+}
+
+static void upload_drop(struct http_request *r)
+{
+    if (r->upload != NULL)
+        bytes_wipe(r->upload, r->upload_len);
+    free(r->upload);
+    r->upload = NULL;
+    r->upload_len = 0;
+}
+
+bool http_request_upload(struct http_request *r, const char *data, size_t data_len)
+{
+    if (clock_ms() - r->started_ms > HTTP_REQUEST_BODY_MS)
+        return false;
+    r->upload_seen += data_len;
+    if (r->upload_seen > HTTP_REQUEST_DRAIN_BYTES)
+        return false;
+    if (r->upload_seen > BODY_MAX_BYTES) {
+        upload_drop(r);
+        return true;
+    }
+    r->upload = mem_grow(r->upload, r->upload_len + data_len + 1, 1);
+    memcpy(r->upload + r->upload_len, data, data_len);
+    r->upload_len += data_len;
+    r->upload[r->upload_len] = '\0';
+    return true;
+}
+
+static void answer_options(struct http_request *r)
+{
+    http_request_add_header(r, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    http_request_add_header(
+        r, "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, Accept, X-Requested-With, X-Particle-Tool, X-Particle-Project");
+    http_request_add_header(r, "Access-Control-Max-Age", "300");
+    respond_no_content(r);
+}
+
+/* True when r->route is found; else it is answered. */
+static bool find_route(struct http_request *r)
+{
+    char allow[ROUTE_ALLOW_SIZE];
+
+    if (r->target_err == TARGET_OK) {
+        switch (route_find(&r->route, r->method, &r->target, allow)) {
+        case ROUTE_FOUND:
+            return true;
+        case ROUTE_OPTIONS:
+            answer_options(r);
+            return false;
+        case ROUTE_WRONG_METHOD:
+            http_request_add_header(r, "Allow", allow);
+            respond_error(r, 405, "This path does not know that method.");
+            return false;
+        case ROUTE_UNKNOWN_PATH:
+            break;
+        }
+    }
+    if (r->target_err == TARGET_BAD_ESCAPE)
+        respond_error(r, 400, "The path is not valid percent-encoded UTF-8.");
+    else
+        respond_error(r, 404, "There is nothing at this path.");
+    return false;
+}
+
+static size_t header_bytes(const struct http_request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+    return info != NULL ? info->header_size : 0;
+}
+
+void http_request_process(struct http_request *r)
+{
+    const char *why;
+    enum token_found found;
+
+    enter(r, HTTP_REQUEST_WORKING);
+    if (header_bytes(r) > HEADERS_MAX_BYTES) {
+        respond_error(r, 431, "The headers of the request are too long.");
+        return;
+    }
+    if (!find_route(r))
+        return;
+    if (r->query == NULL) {
+        respond_error(r, 400, "The query is not valid percent-encoded UTF-8.");
+        return;
+    }
+    if (r->upload_seen > BODY_MAX_BYTES) {
+        respond_error(r, 413, "The body is too large.");
+        return;
+    }
+    why = body_parse(&r->body, r->connection,
+                     MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Type"),
+                     r->upload != NULL ? r->upload : "", r->upload_len);
+    upload_drop(r);
+    if (why != NULL) {
+        respond_error(r, 400, why);
+        return;
+    }
+    found = authenticate_extract(r->token,
+                                 MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"),
+                                 r->query, r->body.fields);
+    authenticate_and_handle(r, found);
+}
+
+void http_request_refuse_upload(struct http_request *r)
+{
+    enter(r, HTTP_REQUEST_WORKING);
+    respond_error(r, 413, "The body is too large.");
+}
+
+void http_request_suspend(struct http_request *r)
+{
+    enter(r, HTTP_REQUEST_WAITING);
+    MHD_suspend_connection(r->connection);
+}
+
+bool http_request_send(struct http_request *r)
+{
+    struct MHD_Response *response = r->response;
+    bool queued;
+
+    must(response != NULL);
+    r->response = NULL;
+    queued = MHD_queue_response(r->connection, r->status, response) == MHD_YES;
+    MHD_destroy_response(response);
+    if (r->state == HTTP_REQUEST_ANSWERED) {
+        r->api->answers[r->status / 100 - 2]->value++;
+        log_debug("http.answered method=%s route=%s status=%u ms=%" PRIu64, r->method,
+                  r->route != NULL ? r->route->pattern : "-", r->status, clock_ms() - r->started_ms);
+    }
+    return queued;
+}
+
+static void request_free(struct http_request *r)
+{
+    if (r->response != NULL)
+        MHD_destroy_response(r->response);
+    for (size_t i = 0; i < r->header_count; i++)
+        free(r->headers[i].value);
+    if (r->scratch != NULL)
+        bytes_wipe(r->scratch, r->scratch_bytes);
+    free(r->scratch);
+    upload_drop(r);
+    body_deinit(&r->body);
+    json_decref(r->query);
+    target_deinit(&r->target);
+    bytes_wipe(r->token, sizeof(r->token));
+    free(r);
+}
+
+void http_request_release(struct http_request *r)
+{
+    must(r->state != HTTP_REQUEST_WAITING);
+    r->connection = NULL;
+    if (r->state != HTTP_REQUEST_ABANDONED)
+        request_free(r);
+}
+
+/* The query of an abandoned request is over. */
+static void late(struct http_request *r)
+{
+    if (r->connection == NULL)
+        request_free(r);
+    else
+        enter(r, HTTP_REQUEST_ANSWERED);
+}
+
+bool http_request_continue(struct http_request *r)
+{
+    if (r->state != HTTP_REQUEST_ABANDONED)
+        return true;
+    late(r);
+    return false;
+}
+
+static struct MHD_Response *response_make(struct http_request *r, const char *content_type, char *text,
+                                          size_t text_len)
+{
+    struct MHD_Response *response;
+
+    if (text != NULL)
+        response = MHD_create_response_from_buffer(text_len, text, MHD_RESPMEM_MUST_FREE);
+    else
+        response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    must(response != NULL);
+    if (content_type != NULL)
+        MHD_add_response_header(response, "Content-Type", content_type);
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    for (size_t i = 0; i < r->header_count; i++)
+        MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+    return response;
+}
+
+void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
+                         size_t text_len)
+{
+    bool was_waiting = r->state == HTTP_REQUEST_WAITING;
+
+    if (r->state == HTTP_REQUEST_ABANDONED) {
+        free(text);
+        late(r);
+        return;
+    }
+    enter(r, HTTP_REQUEST_ANSWERED);
+    r->status = status;
+    r->response = response_make(r, content_type, text, text_len);
+    if (!was_waiting)
+        return;
+    MHD_resume_connection(r->connection);
+    http_wake(r->api->http);
+}
+
+void http_request_abandon(struct http_request *r)
+{
+    static const char text[] = "{\"ok\":false,\"error\":\"The server is shutting down.\"}";
+
+    enter(r, HTTP_REQUEST_ABANDONED);
+    r->status = 503;
+    r->response = response_make(r, "application/json; charset=utf-8", mem_string(text), sizeof(text) - 1);
+    MHD_resume_connection(r->connection);
+}
+
+const char *http_request_param(const struct http_request *r, size_t index)
+{
+    return route_param(r->route, &r->target, index);
+}
+
+const char *http_request_device(struct http_request *r)
+{
+    const char *text = http_request_param(r, 0);
+    struct device_id id;
+
+    if (!device_id_parse(&id, text, strlen(text)))
+        return text;
+    device_id_format(r->device_text, &id);
+    return r->device_text;
+}
+
+const char *http_request_query(const struct http_request *r, const char *name)
+{
+    return json_string_value(json_object_get(r->query, name));
+}
+
+void *http_request_scratch(struct http_request *r, size_t bytes)
+{
+    must(r->scratch == NULL);
+    r->scratch = mem_alloc(bytes);
+    r->scratch_bytes = bytes;
+    return r->scratch;
+}
+
+void http_request_add_header(struct http_request *r, const char *name, const char *value)
+{
+    must(r->header_count < HTTP_REQUEST_HEADERS_MAX);
+    r->headers[r->header_count++] = (struct http_header){.name = name, .value = mem_string(value)};
+}

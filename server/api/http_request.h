@@ -1,0 +1,101 @@
+/* http_request.h: one HTTP request, from its first header to its answer.
+ *
+ *   RECEIVING --whole--> WORKING --a query asks the fleet--> WAITING --answered--> ANSWERED --sent--> (gone)
+ *       \--client gone--> (gone)  \--answered at once---------------------------/
+ *   WAITING --the server closes and will not wait--> ABANDONED --the query's callback comes--> (gone)
+ *
+ * A request is answered exactly once. A client that vanishes while WAITING is noticed when the answer is
+ * sent: the connection is suspended until then, so a query always has its request. In ABANDONED the API may
+ * be gone already: a callback that does more than answer asks http_request_continue first.
+ * Ownership: made when the headers are there, freed when libmicrohttpd is done with it and no query is under
+ * way. Loop thread only. */
+#ifndef CYAN_API_HTTP_REQUEST_H
+#define CYAN_API_HTTP_REQUEST_H
+
+#include "api/body.h"
+#include "api/room.h"
+#include "api/route.h"
+#include "api/target.h"
+
+struct MHD_Connection;
+struct MHD_Response;
+
+#define HTTP_REQUEST_METHOD_SIZE 12
+#define HTTP_REQUEST_TOKEN_MAX 128
+#define HTTP_REQUEST_HEADERS_MAX 4
+/* A body over BODY_MAX_BYTES is read up to here, so that the client is there to hear the 413. */
+#define HTTP_REQUEST_DRAIN_BYTES 1048576u
+#define HTTP_REQUEST_BODY_MS 30000 /* time for a whole body */
+
+enum http_request_state {
+    HTTP_REQUEST_RECEIVING,
+    HTTP_REQUEST_WORKING,
+    HTTP_REQUEST_WAITING,
+    HTTP_REQUEST_ANSWERED,
+    HTTP_REQUEST_ABANDONED
+};
+
+struct http_header {
+    const char *name; /* static */
+    char *value;      /* ours */
+};
+
+struct http_request {
+    struct api *api;                   /* borrowed; not to be used when ABANDONED */
+    struct MHD_Connection *connection; /* NULL once libmicrohttpd is done */
+    enum http_request_state state;
+    struct http_request *prev, *next; /* in the list of http.c */
+    char method[HTTP_REQUEST_METHOD_SIZE];
+    struct target target;
+    enum target_err target_err;
+    const struct route *route; /* NULL until matched */
+    json_t *query;             /* ours: names to strings; NULL when it is malformed */
+    struct body body;          /* empty until received */
+    char token[HTTP_REQUEST_TOKEN_MAX + 1];
+    struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
+    char device_text[DEVICE_ID_TEXT_SIZE];
+    uint64_t started_ms;
+    char *upload; /* ours, NUL-terminated: the body as it came */
+    size_t upload_len;
+    uint64_t upload_seen; /* including what was not kept */
+    struct http_header headers[HTTP_REQUEST_HEADERS_MAX];
+    size_t header_count;
+    struct MHD_Response *response; /* ours while ANSWERED */
+    unsigned status;
+    void *scratch; /* ours, see http_request_scratch */
+    size_t scratch_bytes;
+};
+
+/* For http.c. url: the path, not decoded. */
+struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
+                                      const char *method);
+must_check bool http_request_upload(struct http_request *r, const char *data,
+                                    size_t data_len); /* false: cut the connection */
+/* The body is complete, or will not be read: finds the answer, or leaves the request WAITING. */
+void http_request_process(struct http_request *r);
+void http_request_refuse_upload(struct http_request *r);   /* 413 before any of the body is read */
+must_check bool http_request_send(struct http_request *r); /* ANSWERED: hands the answer to libmicrohttpd */
+void http_request_suspend(struct http_request *r);         /* WORKING without an answer: to WAITING */
+/* libmicrohttpd is done with it: frees it, or leaves that to the query under way. */
+void http_request_release(struct http_request *r);
+/* The server closes: answers 503 now, and the query's own answer is dropped. */
+void http_request_abandon(struct http_request *r);
+
+/* For handlers. */
+const char *http_request_param(const struct http_request *r,
+                               size_t index); /* the index-th `:part` of the route */
+/* A device named in the path: ids in lower case, as the fleet keeps them. */
+const char *http_request_device(struct http_request *r);
+const char *http_request_query(const struct http_request *r, const char *name); /* NULL when absent */
+/* First thing in a callback that goes on working instead of answering; false: r is gone, return. */
+must_check bool http_request_continue(struct http_request *r);
+/* Zeroed memory that lives until the request ends and is wiped then; once per request. */
+void *http_request_scratch(struct http_request *r, size_t bytes);
+/* To be sent with the answer; name static, value copied. */
+void http_request_add_header(struct http_request *r, const char *name, const char *value);
+/* For respond.c: takes over text (from malloc), which is the whole body; NULL: none. r may be gone on return.
+ */
+void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
+                         size_t text_len);
+
+#endif

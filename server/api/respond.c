@@ -1,0 +1,126 @@
+#include "api/respond.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/http_request.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#define JSON_TYPE "application/json; charset=utf-8"
+/* Clients look for the first words of this (rest-api 0.4). */
+#define UNKNOWN_DEVICE_INFO                                                                                  \
+    "I didn't recognize that device name or ID, try opening the list of your devices: GET /v1/devices"
+
+void respond_json(struct http_request *r, unsigned status, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    must(text != NULL); /* every string in it was checked to be UTF-8 when it was made */
+    json_decref(body);
+    http_request_answer(r, status, JSON_TYPE, text, strlen(text));
+}
+
+void respond_ok(struct http_request *r)
+{
+    respond_json(r, 200, json_pack("{sb}", "ok", 1));
+}
+
+void respond_text(struct http_request *r, const char *content_type, char *text, size_t text_len)
+{
+    http_request_answer(r, 200, content_type, text, text_len);
+}
+
+void respond_no_content(struct http_request *r)
+{
+    http_request_answer(r, 204, NULL, NULL, 0);
+}
+
+/* A sentence of another room, which may quote what was refused for not being UTF-8. */
+static json_t *sentence(const char *text)
+{
+    json_t *value = json_string(text);
+
+    return value != NULL ? value : json_string("A value is not acceptable.");
+}
+
+void respond_error(struct http_request *r, unsigned status, const char *error)
+{
+    respond_json(r, status, json_pack("{sbso}", "ok", 0, "error", sentence(error)));
+}
+
+void respond_bad_field(struct http_request *r, const char *field, const char *what)
+{
+    char *text = mem_printf("%s %s", field, what);
+
+    respond_error(r, 400, text);
+    free(text);
+}
+
+static void respond_unknown_device(struct http_request *r, unsigned status, const char *error)
+{
+    respond_json(r, status, json_pack("{sbssss}", "ok", 0, "error", error, "info", UNKNOWN_DEVICE_INFO));
+}
+
+void respond_device_err(struct http_request *r, enum fleet_err err, const char *why)
+{
+    bool has_why = why != NULL && why[0] != '\0';
+
+    switch (err) {
+    case FLEET_NOT_FOUND:
+        respond_unknown_device(r, 404, "Device not found.");
+        return;
+    case FLEET_FORBIDDEN:
+        respond_unknown_device(r, 403, "Permission Denied");
+        return;
+    case FLEET_CONFLICT:
+        respond_error(r, 409, has_why ? why : "That is in use already.");
+        return;
+    case FLEET_INVALID:
+        respond_error(r, 400, has_why ? why : "A value is not acceptable.");
+        return;
+    case FLEET_AWAY:
+        respond_away(r);
+        return;
+    case FLEET_OK:
+    case FLEET_FAULT:
+        break;
+    }
+    respond_fault(r);
+}
+
+void respond_away(struct http_request *r)
+{
+    http_request_add_header(r, "Retry-After", "1");
+    respond_error(r, 503, "The database cannot be reached at the moment. Please try again.");
+}
+
+void respond_fault(struct http_request *r)
+{
+    respond_error(r, 500, "Something went wrong in the server; its log says more.");
+}
+
+static void respond_auth(struct http_request *r, unsigned status, const char *error, const char *description)
+{
+    http_request_add_header(r, "WWW-Authenticate", "Bearer");
+    respond_json(r, status, json_pack("{sbssss}", "ok", 0, "error", error, "error_description", description));
+}
+
+void respond_no_token(struct http_request *r)
+{
+    respond_auth(r, 400, "invalid_request", "The access token was not found");
+}
+
+void respond_bad_token(struct http_request *r)
+{
+    respond_auth(r, 401, "invalid_token", "The access token provided is invalid.");
+}
+
+void respond_forbidden(struct http_request *r, const char *info)
+{
+    if (info == NULL)
+        respond_error(r, 403, "Permission Denied");
+    else
+        respond_json(r, 403,
+                     json_pack("{sbssso}", "ok", 0, "error", "Permission Denied", "info", sentence(info)));
+}

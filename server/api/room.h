@@ -1,0 +1,26 @@
+/* room.h: what every part of the REST interface can reach.
+ *
+ * Ownership: struct api is made by api_new and lives until api_close has called back; everything it points to
+ * but http is borrowed and outlives it. Loop thread only. */
+#ifndef CYAN_API_ROOM_H
+#define CYAN_API_ROOM_H
+
+#include "api/api.h"
+
+struct http;
+struct http_request;
+
+#define API_STATUS_CLASSES 4 /* 2xx to 5xx */
+
+struct api {
+    struct http *http; /* ours */
+    struct fleet *fleet;
+    struct devices *devices;
+    struct metrics *metrics;
+    struct api_view view;
+    struct metric *answers[API_STATUS_CLASSES], *vanished;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+#endif

@@ -1,0 +1,104 @@
+#include "api/route.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+
+/* Literal parts before `:part` ones of the same depth. */
+static const struct route routes[] = {
+    {"GET", "/health", ROUTE_PUBLIC, health_read},
+    {"GET", "/metrics", ROUTE_PUBLIC, metrics_read},
+    {"GET", "/v1/access_tokens", ROUTE_OWNER, tokens_list},
+    {"DELETE", "/v1/access_tokens", ROUTE_OWNER, tokens_revoke_all},
+    {"GET", "/v1/access_tokens/current", ROUTE_OWNER, tokens_read_current},
+    {"DELETE", "/v1/access_tokens/current", ROUTE_OWNER, tokens_revoke_current},
+    {"DELETE", "/v1/access_tokens/:token", ROUTE_PUBLIC,
+     tokens_revoke}, /* holding it is the right to (rest-api 0.3) */
+    {"GET", "/v1/devices", ROUTE_OWNER, devices_list},
+    {"POST", "/v1/devices", ROUTE_OWNER, device_claim},
+    {"GET", "/v1/devices/:device", ROUTE_OWNER, device_read},
+    {"PUT", "/v1/devices/:device", ROUTE_OWNER, device_update},
+    {"DELETE", "/v1/devices/:device", ROUTE_OWNER, device_unclaim},
+    {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, modules_read},
+    {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
+    {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
+    {"POST", "/v1/provisioning/:device", ROUTE_OWNER, provisioning_create},
+};
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+/* Moves *pattern past its next part; NULL at the end. */
+static const char *next_part(const char **pattern, size_t *len)
+{
+    const char *part = *pattern;
+
+    if (*part != '/')
+        return NULL;
+    part++;
+    *len = strcspn(part, "/");
+    *pattern = part + *len;
+    return part;
+}
+
+static bool fits(const char *pattern, const struct target *target)
+{
+    for (size_t i = 0; i < target->count; i++) {
+        size_t len;
+        const char *part = next_part(&pattern, &len);
+        if (part == NULL)
+            return false;
+        if (*part == ':')
+            continue;
+        if (strlen(target->segments[i]) != len || memcmp(target->segments[i], part, len) != 0)
+            return false;
+    }
+    return *pattern == '\0';
+}
+
+static void allow_add(char allow[ROUTE_ALLOW_SIZE], const char *method)
+{
+    size_t used = strlen(allow);
+
+    (void)snprintf(allow + used, ROUTE_ALLOW_SIZE - used, "%s%s", method,
+                   strcmp(method, "GET") == 0 ? ", HEAD, " : ", ");
+}
+
+enum route_match route_find(const struct route **route, const char *method, const struct target *target,
+                            char allow[ROUTE_ALLOW_SIZE])
+{
+    allow[0] = '\0';
+    if (strcmp(method, "OPTIONS") == 0)
+        return ROUTE_OPTIONS;
+    if (strcmp(method, "HEAD") == 0)
+        method = "GET";
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (!fits(routes[i].pattern, target))
+            continue;
+        if (strcmp(routes[i].method, method) == 0) {
+            *route = &routes[i];
+            return ROUTE_FOUND;
+        }
+        if (strstr(allow, routes[i].method) == NULL)
+            allow_add(allow, routes[i].method);
+    }
+    if (allow[0] == '\0')
+        return ROUTE_UNKNOWN_PATH;
+    (void)snprintf(allow + strlen(allow), ROUTE_ALLOW_SIZE - strlen(allow), "OPTIONS");
+    return ROUTE_WRONG_METHOD;
+}
+
+const char *route_param(const struct route *route, const struct target *target, size_t index)
+{
+    const char *pattern = route->pattern;
+
+    for (size_t i = 0; i < target->count; i++) {
+        size_t len;
+        const char *part = next_part(&pattern, &len);
+        if (part == NULL)
+            return NULL;
+        if (*part == ':' && index-- == 0)
+            return target->segments[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,38 @@
+/* route.h: the one table of what this server answers: method, path, who may ask, handler. */
+#ifndef CYAN_API_ROUTE_H
+#define CYAN_API_ROUTE_H
+
+#include <stddef.h>
+
+#include "api/target.h"
+#include "base/must.h"
+#include "fleet/fleet.h"
+
+struct http_request;
+/* Answers with respond_*, at once or from the callback of exactly one query it started. */
+typedef void route_handler(struct http_request *r);
+
+enum route_access { ROUTE_PUBLIC, ROUTE_OWNER, ROUTE_OPERATOR, ROUTE_ADMIN }; /* at least this role */
+
+struct route {
+    const char *method;
+    const char *pattern; /* `/v1/devices/:device`: a part with a colon matches any one segment */
+    enum route_access access;
+    route_handler *handle;
+};
+
+enum route_match {
+    ROUTE_FOUND,
+    ROUTE_UNKNOWN_PATH,
+    ROUTE_WRONG_METHOD, /* allow names the right ones */
+    ROUTE_OPTIONS,      /* OPTIONS of any path */
+};
+#define ROUTE_ALLOW_SIZE 64
+
+/* HEAD is GET. Where several patterns fit, the first row of the table counts. */
+must_check enum route_match route_find(const struct route **route, const char *method,
+                                       const struct target *target, char allow[ROUTE_ALLOW_SIZE]);
+/* The index-th segment that stands for a part with a colon; NULL when there are fewer. */
+const char *route_param(const struct route *route, const struct target *target, size_t index);
+
+#endif
