@@ -1,7 +1,7 @@
 /* bytes.h: big- and little-endian integers, hex, bounded reading and writing of byte strings.
  *
- * A reader never reads past its end: once a read does not fit, `bad` is set, every later read returns zeros, and the
- * caller checks `bad` once at the end. A writer behaves alike. Memory belongs to the caller. */
+ * A reader never reads past its end: once a read does not fit, `bad` is set, every later read returns zeros,
+ * and the caller checks `bad` once at the end. A writer behaves alike. Memory belongs to the caller. */
 #ifndef CYAN_BASE_BYTES_H
 #define CYAN_BASE_BYTES_H
 

@@ -9,7 +9,8 @@
 
 #include "base/clock.h"
 
-#define LINE_MAX_BYTES 2048 /* longer lines are cut, so that one line is one write and never mixes with another */
+#define LINE_MAX_BYTES                                                                                       \
+    2048 /* longer lines are cut, so that one line is one write and never mixes with another */
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static enum log_level level_shown = LOG_INFO;

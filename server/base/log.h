@@ -1,8 +1,8 @@
 /* log.h: one line an event on stderr: `2026-01-01T00:00:00.000Z info event key=value ...`.
  *
- * Levels: error = someone must act; warn = it will hurt; info = one line per connect and per disconnect with the
- * reason; debug = the rest. Secrets, keys and payloads never appear at any level. Text that came from a peer goes
- * through log_quote. The level is the only process-wide state of this program. Any thread. */
+ * Levels: error = someone must act; warn = it will hurt; info = one line per connect and per disconnect with
+ * the reason; debug = the rest. Secrets, keys and payloads never appear at any level. Text that came from a
+ * peer goes through log_quote. The level is the only process-wide state of this program. Any thread. */
 #ifndef CYAN_BASE_LOG_H
 #define CYAN_BASE_LOG_H
 
@@ -23,8 +23,8 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) (log_enabled(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
 
-/* Writes text into out as one quoted word: control bytes, quotes and non-ASCII become \xNN, cut to fit, always
- * NUL-terminated. Returns out. */
+/* Writes text into out as one quoted word: control bytes, quotes and non-ASCII become \xNN, cut to fit,
+ * always NUL-terminated. Returns out. */
 const char *log_quote(char *out, size_t out_size, const void *text, size_t text_len);
 
 #endif

@@ -18,8 +18,8 @@ struct metrics;
 
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *m);
-/* name like `cyan_handshakes_total`; label NULL, or a list like `outcome="ok"` without braces. Asking again with the
- * same name and label returns the same metric. name, help and label are copied. */
+/* name like `cyan_handshakes_total`; label NULL, or a list like `outcome="ok"` without braces. Asking again
+ * with the same name and label returns the same metric. name, help and label are copied. */
 struct metric *metrics_add(struct metrics *m, enum metric_kind kind, const char *name, const char *label,
                            const char *help);
 /* Text for /metrics; NUL-terminated, the caller frees; *text_len without the NUL. */

@@ -1,4 +1,5 @@
-/* must.h: an assertion that stays on in production, for our own mistakes only; hostile input never reaches it. */
+/* must.h: an assertion that stays on in production, for our own mistakes only; hostile input never reaches
+ * it. */
 #ifndef CYAN_BASE_MUST_H
 #define CYAN_BASE_MUST_H
 

@@ -9,8 +9,9 @@
 #include "base/mem.h"
 #include "handshake/dtls_private.h"
 
-#define MOVED_TRAILER_BYTES 13 /* device id and its length after a record of type 254 (device-protocol 2.5)  \
-                                */
+#define MOVED_TRAILER_BYTES                                                                                  \
+    13 /* device id and its length after a record of type 254 (device-protocol 2.5)                          \
+        */
 enum { ALERT_WARNING = 1, ALERT_FATAL = 2, ALERT_CLOSE_NOTIFY = 0, ALERT_ACCESS_DENIED = 49 };
 
 static void add_metrics(struct dtls *d, struct metrics *m)
@@ -139,6 +140,11 @@ bool dtls_send(struct session *s, const uint8_t *data, size_t data_len)
     return data_len <= DTLS_APPLICATION_MAX && send_record(s, RECORD_APPLICATION, data, data_len);
 }
 
+void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES])
+{
+    session_table_name(&s->dtls->sessions, s, name);
+}
+
 void dtls_end(struct session *s, enum session_end why, bool tell_peer)
 {
     struct dtls *d = s->dtls;
@@ -169,14 +175,21 @@ static void on_alert(struct session *s, const uint8_t *alert, size_t alert_len)
 /* The peer goes on from where its newest record came from (RFC 9146 6, device-protocol 2.7). */
 static void follow(struct session *s, const struct net_path *path, uint8_t outer_type)
 {
-    if (!net_path_same_peer(&s->path, path)) {
-        must(s->record.own_cid_len > 0); /* others are found by their address */
-        s->dtls->moved->value++;
-        s->resumed = true;
-    }
+    struct dtls *d = s->dtls;
+    bool moved = !net_path_same_peer(&s->path, path), by_address = s->record.own_cid_len == 0;
     if (outer_type == RECORD_RESUMED_CID || outer_type == RECORD_MOVED)
         s->resumed = true;
-    s->path = *path;
+    if (moved) {
+        d->moved->value++;
+        s->resumed = true;
+    }
+    if (moved && by_address) {
+        struct session *before = session_table_find_peer(&d->sessions, path);
+        if (before)
+            dtls_end(before, SESSION_END_REPLACED, false);
+        session_table_move(&d->sessions, s, path);
+    } else
+        s->path = *path;
 }
 
 static enum dtls_refusal refusal_of(enum record_open err)
@@ -244,8 +257,15 @@ static struct record_frame frame_record(struct dtls *d, const struct net_path *p
         frame.len = 0;
         return frame;
     }
-    frame.session = has_cid ? session_table_find_id(&d->sessions, be64_load(data + 11))
-                            : session_table_find_peer(&d->sessions, path);
+    const uint8_t *trailer = data + frame.len; /* device id and its length, 0c */
+    if (has_cid)
+        frame.session = session_table_find_id(&d->sessions, be64_load(data + 11));
+    else if (data[0] == RECORD_MOVED)
+        frame.session = trailer[SESSION_NAME_BYTES] == SESSION_NAME_BYTES
+                            ? session_table_find_name(&d->sessions, trailer)
+                            : NULL;
+    else
+        frame.session = session_table_find_peer(&d->sessions, path);
     return frame;
 }
 

@@ -68,6 +68,10 @@ void dtls_psk_answer(struct dtls_psk_query *query, const uint8_t *psk, size_t ps
 
 /* Sends one application record; false when the session cannot (too long, socket full): as if lost. */
 bool dtls_send(struct session *s, const uint8_t *data, size_t data_len);
+/* Device OS before 3.1 has no connection ID; after a move its records end in its device id (type 254,
+ * device-protocol 2.5). The owner says here which session is whose, once the device has proved it. The newest
+ * of one name is the one found. */
+void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES]);
 /* Ends a session. tell_peer: send close_notify (never to Device OS peers on shutdown, device-protocol 2.8).
  * Calls ops->ended before it returns. */
 void dtls_end(struct session *s, enum session_end why, bool tell_peer);

@@ -19,6 +19,7 @@
 #define SESSION_CID_BYTES 8
 #define SESSION_SPKI_MAX 128 /* a P-256 SubjectPublicKeyInfo has 91 */
 #define SESSION_IDENTITY_MAX 64
+#define SESSION_NAME_BYTES 12 /* a device id */
 
 enum session_profile {
     SESSION_DEVICE_OS, /* raw public key, draft-05 records, no server Certificate (device-protocol 2) */
@@ -61,9 +62,12 @@ struct session {
 
     /* private to this room */
     struct dtls *dtls;
-    struct handshake *handshake;   /* kept until the first application record, else NULL */
-    UT_hash_handle by_id;          /* all: the connection ID, negotiated or not */
-    UT_hash_handle by_peer;        /* those whose records carry no connection ID */
+    struct handshake *handshake; /* kept until the first application record, else NULL */
+    UT_hash_handle by_id;        /* all: the connection ID, negotiated or not */
+    UT_hash_handle by_peer;      /* those whose records carry no connection ID */
+    UT_hash_handle by_name;      /* of these, the ones dtls_name was called for */
+    uint8_t name[SESSION_NAME_BYTES];
+    bool named;
     struct session *older, *newer; /* order of activity: expiry looks at the oldest only */
 };
 

@@ -1,5 +1,7 @@
 #include "handshake/session_table.h"
 
+#include <string.h>
+
 #include "base/must.h"
 
 static void link_newest(struct session_table *t, struct session *s)
@@ -35,8 +37,44 @@ void session_table_add(struct session_table *t, struct session *s, uint64_t now_
     t->count++;
 }
 
+static void unname(struct session_table *t, struct session *s)
+{
+    if (s->named)
+        HASH_DELETE(by_name, t->by_name, s);
+    s->named = false;
+}
+
+void session_table_name(struct session_table *t, struct session *s, const uint8_t name[SESSION_NAME_BYTES])
+{
+    if (s->record.own_cid_len > 0)
+        return;
+    struct session *before = session_table_find_name(t, name);
+    if (before)
+        unname(t, before);
+    unname(t, s);
+    memcpy(s->name, name, sizeof s->name);
+    s->named = true;
+    HASH_ADD(by_name, t->by_name, name, sizeof s->name, s);
+}
+
+struct session *session_table_find_name(const struct session_table *t, const uint8_t name[SESSION_NAME_BYTES])
+{
+    struct session *s;
+    HASH_FIND(by_name, t->by_name, name, SESSION_NAME_BYTES, s);
+    return s;
+}
+
+void session_table_move(struct session_table *t, struct session *s, const struct net_path *path)
+{
+    must(s->record.own_cid_len == 0);
+    HASH_DELETE(by_peer, t->by_peer, s);
+    s->path = *path;
+    HASH_ADD_KEYPTR(by_peer, t->by_peer, s->path.peer_ip, NET_PEER_BYTES, s);
+}
+
 void session_table_remove(struct session_table *t, struct session *s)
 {
+    unname(t, s);
     HASH_DELETE(by_id, t->by_id, s);
     if (s->record.own_cid_len == 0)
         HASH_DELETE(by_peer, t->by_peer, s);

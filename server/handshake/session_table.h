@@ -6,8 +6,8 @@
 #include "handshake/session.h"
 
 struct session_table {
-    struct session *by_id, *by_peer; /* uthash heads */
-    struct session *oldest, *newest; /* by last authenticated record */
+    struct session *by_id, *by_peer, *by_name; /* uthash heads */
+    struct session *oldest, *newest;           /* by last authenticated record */
     size_t count;
 };
 
@@ -17,6 +17,12 @@ void session_table_add(struct session_table *t, struct session *s, uint64_t now_
 void session_table_remove(struct session_table *t, struct session *s);
 struct session *session_table_find_id(const struct session_table *t, uint64_t id);
 struct session *session_table_find_peer(const struct session_table *t, const struct net_path *path);
+/* Takes the name from whichever session had it. Without effect on a session with connection ID. */
+void session_table_name(struct session_table *t, struct session *s, const uint8_t name[SESSION_NAME_BYTES]);
+struct session *session_table_find_name(const struct session_table *t,
+                                        const uint8_t name[SESSION_NAME_BYTES]);
+/* A session without connection ID goes on from another address, which no other such session has. */
+void session_table_move(struct session_table *t, struct session *s, const struct net_path *path);
 void session_table_touch(struct session_table *t, struct session *s, uint64_t now_ms);
 
 #endif

@@ -408,6 +408,33 @@ static void test_resumed_record_moves_the_session(void **state)
     assert_int_equal(t.session->path.peer_port, 40001);
 }
 
+static void test_moved_record_is_found_by_its_device_id(void **state)
+{
+    (void)state;
+    static const uint8_t id[12] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67};
+    start_client(device_os(false));
+    pump();
+    dtls_name(t.session, id);
+    t.path.peer_port = 40009;
+    uint8_t out[1500];
+    struct swarm_bytes plain = {(const uint8_t *)"moved", 5};
+    size_t len = swarm_record_seal(t.crypto, &t.record, SWARM_RECORD_DATA, plain, out, sizeof out);
+    out[0] = 254;
+    memcpy(out + len, id, 12);
+    out[len + 12] = 12;
+    out[len + 3] ^= 1; /* somebody else's id */
+    to_server(out, len + 13);
+    assert_int_equal(t.received_count, 0);
+    out[len + 3] ^= 1;
+    to_server(out, len + 13);
+    assert_received("moved");
+    assert_int_equal(t.session->path.peer_port, 40009);
+    client_sends("at home"); /* from now on found by the new address */
+    assert_received("at home");
+    assert_true(dtls_send(t.session, (const uint8_t *)"hi", 2));
+    assert_client_reads("hi");
+}
+
 static void test_psk_with_each_suite_and_cid_choice(void **state)
 {
     (void)state;
@@ -746,6 +773,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_device_os_before_3_1_has_no_connection_id, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumed_record_moves_the_session, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_moved_record_is_found_by_its_device_id, setup, teardown),
         cmocka_unit_test_setup_teardown(test_psk_with_each_suite_and_cid_choice, setup, teardown),
         cmocka_unit_test_setup_teardown(test_psk_may_be_answered_later_or_never, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_psk_is_bad_finished, setup, teardown),
