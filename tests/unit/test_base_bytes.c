@@ -14,9 +14,9 @@
 
 static void reads_integers_in_both_orders(void **state)
 {
-    const uint8_t data[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e,
-                            0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c,
-                            0x1d, 0x1e, 0xff, 0x80, 0xff, 0x80, 0x00, 0x81};
+    const uint8_t data[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c,
+                            0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18,
+                            0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0xff, 0x80, 0xff, 0x80, 0x00, 0x81};
     struct bytes_reader r;
     (void)state;
 
@@ -165,7 +165,8 @@ static void quoted_text_is_one_harmless_word(void **state)
     assert_string_equal(log_quote(out, sizeof(out), "a b", 3), "\"a b\"");
     assert_string_equal(log_quote(out, sizeof(out), "\n\"\\", 3), "\"\\x0a\\x22\\x5c\"");
     assert_string_equal(log_quote(out, sizeof(out), "abcdefghijklmnop", 16), "\"abcdefghijklm\"");
-    assert_string_equal(log_quote(out, sizeof(out), "abcdefghijk\xff", 12), "\"abcdefghijk\""); /* never half */
+    assert_string_equal(log_quote(out, sizeof(out), "abcdefghijk\xff", 12),
+                        "\"abcdefghijk\""); /* never half */
     assert_string_equal(log_quote(out, sizeof(out), NULL, 0), "\"\"");
     assert_string_equal(log_quote(out, 3, "abc", 3), "\"\"");
     assert_string_equal(log_quote(out, 2, "abc", 3), "");

@@ -122,7 +122,7 @@ static void a_bucket_gives_its_burst_and_then_its_rate(void **state)
         taken += bucket_take(&b, 1000);
     assert_int_equal(taken, 3);
     assert_false(bucket_take(&b, 1499));
-    assert_true(bucket_take(&b, 1500)); /* thousandths of the refused try were kept */
+    assert_true(bucket_take(&b, 1500));  /* thousandths of the refused try were kept */
     assert_false(bucket_take(&b, 1400)); /* an older time gives nothing */
     taken = 0;
     for (uint64_t now_ms = 2000; now_ms < 12000; now_ms += 7)
@@ -153,10 +153,13 @@ static void metrics_print_as_prometheus_reads(void **state)
     size_t text_len;
     (void)state;
 
-    struct metric *ok = metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"ok\"", "Handshakes.");
+    struct metric *ok =
+        metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"ok\"", "Handshakes.");
     struct metric *up = metrics_add(m, METRIC_GAUGE, "cyan_sessions", NULL, "A back\\slash\nand a line.");
-    struct metric *bad = metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"bad\"", "Handshakes.");
-    assert_ptr_equal(metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"ok\"", "Handshakes."), ok);
+    struct metric *bad =
+        metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"bad\"", "Handshakes.");
+    assert_ptr_equal(metrics_add(m, METRIC_COUNTER, "cyan_handshakes_total", "outcome=\"ok\"", "Handshakes."),
+                     ok);
     assert_ptr_equal(metrics_add(m, METRIC_GAUGE, "cyan_sessions", NULL, ""), up);
     ok->value = 5;
     bad->value += 1;

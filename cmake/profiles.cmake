@@ -1,0 +1,35 @@
+# Compiler and linker flags of the five profiles, and the warnings of our own code.
+
+set(CYAN_PROFILE "release" CACHE STRING "dev, asan, tsan, release or fuzz")
+set_property(CACHE CYAN_PROFILE PROPERTY STRINGS dev asan tsan release fuzz)
+
+set(cyan_sanitize_address -fsanitize=address,undefined -fno-sanitize-recover=all)
+if(CYAN_PROFILE STREQUAL "dev")
+    add_compile_options(-O1 -g -fno-omit-frame-pointer)
+elseif(CYAN_PROFILE STREQUAL "asan")
+    add_compile_options(-O1 -g -fno-omit-frame-pointer ${cyan_sanitize_address})
+    add_link_options(${cyan_sanitize_address})
+elseif(CYAN_PROFILE STREQUAL "tsan")
+    add_compile_options(-O1 -g -fno-omit-frame-pointer -fsanitize=thread)
+    add_link_options(-fsanitize=thread)
+elseif(CYAN_PROFILE STREQUAL "fuzz")
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "profile fuzz needs clang: cmake --preset fuzz")
+    endif()
+    add_compile_options(-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link ${cyan_sanitize_address})
+    add_link_options(${cyan_sanitize_address})
+elseif(CYAN_PROFILE STREQUAL "release")
+    # NDEBUG stays undefined: must() and assert() are part of the program.
+    add_compile_options(-O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2)
+    add_link_options(-pie -Wl,-z,relro -Wl,-z,now)
+else()
+    message(FATAL_ERROR "CYAN_PROFILE is ${CYAN_PROFILE}; it must be dev, asan, tsan, release or fuzz")
+endif()
+
+function(cyan_own_code target)
+    target_compile_options(${target} PRIVATE
+        -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes)
+    if(CYAN_PROFILE STREQUAL "dev")
+        target_compile_options(${target} PRIVATE -Werror)
+    endif()
+endfunction()

@@ -1,0 +1,85 @@
+#!/bin/sh
+# Installs the Debian packages Cyan needs, and only those that are missing: packages.sh build|run|check
+set -eu
+
+build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libmicrohttpd-dev libjansson-dev
+    libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev libssl-dev
+    libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev ca-certificates curl openssl"
+run="$build postgresql"
+check="$run python3 python3-pytest libcoap3-bin clang-format"
+
+case ${1:-} in
+build) wanted=$build ;;
+run) wanted=$run ;;
+check) wanted=$check ;;
+*)
+    echo "usage: packages.sh build|run|check" >&2
+    exit 2
+    ;;
+esac
+
+installed() {
+    dpkg-query -W -f='${Status}\n' "$1" 2>/dev/null | grep -q '^install ok installed$'
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "This machine has no apt: install what scripts/packages.sh lists by its own means." >&2
+    exit 1
+fi
+
+missing=
+for package in $wanted; do
+    found=
+    for choice in $(echo "$package" | tr '|' ' '); do
+        if installed "$choice"; then
+            found=yes
+            break
+        fi
+    done
+    [ -n "$found" ] || missing="$missing ${package%%|*}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    root=
+elif command -v sudo >/dev/null; then
+    root="sudo"
+else
+    echo "Packages are missing and there is no sudo here. As root: apt-get install$missing" >&2
+    exit 1
+fi
+
+# The postgresql package makes and starts a database of its own when it is first installed. Cyan brings a private one,
+# so that is turned off for the moment of the installation; nothing stays changed.
+quiet=/etc/postgresql-common/createcluster.d/cyan-install.conf
+restore() {
+    if [ -n "$quiet" ]; then
+        $root rm -f "$quiet"
+    fi
+}
+case "$missing " in
+*" postgresql "*)
+    if installed postgresql-common; then
+        quiet=
+    else
+        $root mkdir -p "$(dirname "$quiet")"
+        echo "create_main_cluster = off" | $root tee "$quiet" >/dev/null
+    fi
+    ;;
+*) quiet= ;;
+esac
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+
+echo "Installing Debian packages:$missing"
+log=$(mktemp)
+# shellcheck disable=SC2086 # $root and $missing are lists
+if ! { $root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 update &&
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    echo "Installing packages failed; the lines above say why." >&2
+    exit 1
+fi
+rm -f "$log"

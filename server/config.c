@@ -1,0 +1,520 @@
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "base/mem.h"
+
+extern char **environ;
+
+enum type { NUMBER, TEXT, CHOICE };
+
+/* For NUMBER min and max bound the value, for TEXT its length. */
+struct option {
+    const char *key; /* section.name */
+    enum type type;
+    size_t offset; /* of the field in struct config */
+    const char *preset;
+    uint32_t min, max;
+    const char *unit;           /* NULL when the help says it */
+    const char *const *choices; /* NULL-terminated; the field is the index */
+    bool reloadable;
+    const char *help;
+};
+
+#define AT(field) offsetof(struct config, field)
+#define TEXT_MAX 1024
+
+static const char *const unknown_names[] = {"refuse", "quarantine", "enrol", NULL};
+static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
+
+static const struct option options[] = {
+    {"coap.bind", TEXT, AT(coap_bind), "0.0.0.0,::", 1, TEXT_MAX, NULL, NULL, false,
+     "local addresses for devices, separated by commas"},
+    {"coap.port", NUMBER, AT(coap_port), "5683", 0, 65535, "UDP port", NULL, false,
+     "where devices connect; 0 picks a free one"},
+    {"coap.port_alt", NUMBER, AT(coap_port_alt), "5684", 0, 65535, "UDP port", NULL, false,
+     "a second port for devices; 0 is off"},
+    {"device.offline_after_s", NUMBER, AT(device_offline_after_s), "2250", 1, 31536000, "seconds", NULL, true,
+     "a device silent for this long counts as offline"},
+    {"devices.unknown", CHOICE, AT(devices_unknown), "refuse", 0, 0, NULL, unknown_names, true,
+     "what a device gets that nobody enrolled; enrol trusts the first key it shows"},
+    {"events.keep_s", NUMBER, AT(events_keep_s), "604800", 1, 315360000, "seconds", NULL, true,
+     "how long published events stay in the database"},
+    {"handshake.max_in_flight", NUMBER, AT(handshake_max_in_flight), "4096", 1, 1000000, "handshakes", NULL,
+     true, "handshakes going on at the same time, at most"},
+    {"handshake.per_source", NUMBER, AT(handshake_per_source), "64", 1, 1000000, "handshakes", NULL, true,
+     "of these, from one network (IPv4 /24, IPv6 /64), at most"},
+    {"handshake.timeout_s", NUMBER, AT(handshake_timeout_s), "45", 1, 600, "seconds", NULL, false,
+     "a handshake not finished by then is given up"},
+    {"http.bind", TEXT, AT(http_bind), "127.0.0.1", 1, TEXT_MAX, NULL, NULL, false,
+     "local address of the REST interface"},
+    {"http.port", NUMBER, AT(http_port), "8080", 0, 65535, "TCP port", NULL, false,
+     "port of the REST interface; 0 picks a free one"},
+    {"http.tls_cert", TEXT, AT(http_tls_cert), "", 0, TEXT_MAX, NULL, NULL, false,
+     "PEM file with the certificate chain of the REST interface; none: plain HTTP"},
+    {"http.tls_key", TEXT, AT(http_tls_key), "", 0, TEXT_MAX, NULL, NULL, false,
+     "PEM file with the key of http.tls_cert"},
+    {"keys.ca_file", TEXT, AT(keys_ca_file), "", 0, TEXT_MAX, NULL, NULL, false,
+     "PEM file of P-256 authorities whose client certificates are accepted"},
+    {"keys.dir", TEXT, AT(keys_dir), "/var/lib/cyan", 1, TEXT_MAX, NULL, NULL, false,
+     "folder of the server's own key"},
+    {"log.level", CHOICE, AT(log_level), "info", 0, 0, NULL, level_names, true,
+     "least important lines to log"},
+    {"session.expiry_s", NUMBER, AT(session_expiry_s), "2592000", 1, 315360000, "seconds", NULL, false,
+     "a session without a record for this long ends"},
+    {"session.max", NUMBER, AT(session_max), "200000", 1, 10000000, "sessions", NULL, false,
+     "sessions kept at the same time, at most"},
+    {"store.hold_s", NUMBER, AT(store_hold_s), "20", 1, 90, "seconds", NULL, false,
+     "how long a device's message waits for the database before it is answered 5.03"},
+    {"store.pool_size", NUMBER, AT(store_pool_size), "2", 1, 64, "connections", NULL, false,
+     "connections to the database"},
+    {"store.postgres", TEXT, AT(store_postgres), "dbname=cyan", 0, TEXT_MAX, NULL, NULL, false,
+     "the database, as a libpq connection string or URI"},
+};
+#define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
+
+/* Variables of the same prefix that belong to ./run, the build and the tests. */
+static const char *const foreign_variables[] = {
+    "CYAN_URL", "CYAN_TOKEN", "CYAN_PID", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+};
+#define FOREIGN_PREFIX "CYAN_TEST_"
+
+__attribute__((format(printf, 2, 3))) static bool refuse(char error[CONFIG_ERROR_SIZE], const char *format,
+                                                         ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error, CONFIG_ERROR_SIZE, format, args);
+    va_end(args);
+    return false;
+}
+
+/* Compares names as the sources spell them: any case, and `.`, `-` and `_` are one. */
+static bool same_name(const char *key, const char *name)
+{
+    for (; *key != '\0' && *name != '\0'; key++, name++) {
+        bool key_mark = strchr("._-", *key) != NULL;
+        bool name_mark = strchr("._-", *name) != NULL;
+        if (key_mark != name_mark)
+            return false;
+        if (!key_mark && tolower((unsigned char)*key) != tolower((unsigned char)*name))
+            return false;
+    }
+    return *key == *name;
+}
+
+static const struct option *option_find(const char *name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (same_name(options[i].key, name))
+            return &options[i];
+    }
+    return NULL;
+}
+
+static char **text_field(struct config *c, const struct option *o)
+{
+    return (char **)(void *)((char *)c + o->offset);
+}
+
+/* Numbers and enums: all of them are 32 bits wide. */
+static uint32_t *number_field(struct config *c, const struct option *o)
+{
+    return (uint32_t *)(void *)((char *)c + o->offset);
+}
+_Static_assert(sizeof(enum config_unknown) == sizeof(uint32_t) && sizeof(enum log_level) == sizeof(uint32_t),
+               "choices are stored through number_field");
+
+static bool set_number(struct config *c, const struct option *o, const char *value,
+                       char error[CONFIG_ERROR_SIZE])
+{
+    char *end;
+    bool digits = value[0] >= '0' && value[0] <= '9';
+
+    errno = 0;
+    unsigned long number = strtoul(value, &end, 10);
+    if (!digits || *end != '\0' || errno != 0 || number < o->min || number > o->max) {
+        char quoted[64];
+        return refuse(error, "%s: %s is not a number from %u to %u (%s)", o->key,
+                      log_quote(quoted, sizeof(quoted), value, strlen(value)), o->min, o->max, o->unit);
+    }
+    *number_field(c, o) = (uint32_t)number;
+    return true;
+}
+
+static bool set_choice(struct config *c, const struct option *o, const char *value,
+                       char error[CONFIG_ERROR_SIZE])
+{
+    char list[128] = "", quoted[64];
+
+    for (uint32_t i = 0; o->choices[i] != NULL; i++) {
+        if (strcmp(o->choices[i], value) == 0) {
+            *number_field(c, o) = i;
+            return true;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "", o->choices[i]);
+    }
+    return refuse(error, "%s: %s is not one of %s", o->key,
+                  log_quote(quoted, sizeof(quoted), value, strlen(value)), list);
+}
+
+static bool set_text(struct config *c, const struct option *o, const char *value,
+                     char error[CONFIG_ERROR_SIZE])
+{
+    size_t value_len = strlen(value);
+
+    if (value_len < o->min)
+        return refuse(error, "%s: must not be empty", o->key);
+    if (value_len > o->max)
+        return refuse(error, "%s: longer than %u characters", o->key, o->max);
+    char **field = text_field(c, o);
+    free(*field);
+    *field = mem_string(value);
+    return true;
+}
+
+static bool set_option(struct config *c, const struct option *o, const char *value,
+                       char error[CONFIG_ERROR_SIZE])
+{
+    if (o->type == NUMBER)
+        return set_number(c, o, value, error);
+    if (o->type == CHOICE)
+        return set_choice(c, o, value, error);
+    return set_text(c, o, value, error);
+}
+
+/* What the callback of inih fills: the first refusal, and which settings the file has had already. */
+struct file_read {
+    struct config *config;
+    bool seen[OPTION_COUNT];
+    bool refused;
+    char reason[CONFIG_ERROR_SIZE];
+};
+
+static int on_setting(void *arg, const char *section, const char *name, const char *value)
+{
+    struct file_read *f = arg;
+    char key[256], quoted[64];
+
+    if (f->refused) /* inih goes on after an error but tells the line of the first */
+        return 0;
+    f->refused = true;
+    snprintf(key, sizeof(key), "%s.%s", section, name);
+    const struct option *o = option_find(key);
+    if (o == NULL || section[0] == '\0') {
+        refuse(f->reason, "%s is not a setting; `cyand config` lists them",
+               log_quote(quoted, sizeof(quoted), key, strlen(key)));
+        return 0;
+    }
+    if (f->seen[o - options]) { /* also a continuation line, which inih reports as the same key again */
+        refuse(f->reason, "%s is set twice", o->key);
+        return 0;
+    }
+    f->seen[o - options] = true;
+    if (!set_option(f->config, o, value != NULL ? value : "", f->reason))
+        return 0;
+    f->refused = false;
+    return 1;
+}
+
+/* inih cuts lines at INI_MAX_LINE without a word: find the first that long, 0 when none is. */
+static int first_long_line(FILE *file)
+{
+    int line = 1, found = 0;
+    size_t line_len = 0;
+
+    for (int c = fgetc(file); c != EOF && found == 0; c = fgetc(file)) {
+        if (c == '\n') {
+            line++;
+            line_len = 0;
+        } else if (++line_len > INI_MAX_LINE - 2) {
+            found = line;
+        }
+    }
+    rewind(file);
+    return found;
+}
+
+static bool read_file(struct config *c, char error[CONFIG_ERROR_SIZE])
+{
+    struct file_read f = {.config = c};
+    FILE *file = fopen(c->file, "re");
+
+    if (file == NULL && errno == ENOENT && !c->file_named)
+        return true;
+    if (file == NULL)
+        return refuse(error, "%s: %s", c->file, strerror(errno));
+    int line = first_long_line(file);
+    if (line > 0) {
+        fclose(file);
+        return refuse(error, "%s:%d: longer than %d characters", c->file, line, INI_MAX_LINE - 2);
+    }
+    line = ini_parse_file(file, on_setting, &f);
+    bool unreadable = ferror(file) != 0; /* a folder opens, but does not read */
+    fclose(file);
+    if (unreadable)
+        return refuse(error, "%s: cannot be read", c->file);
+    if (line == 0)
+        return true;
+    return refuse(error, "%s:%d: %.400s", c->file, line, f.refused ? f.reason : "not a line `name = value`");
+}
+
+static bool is_foreign(const char *name)
+{
+    if (strncmp(name, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0)
+        return true;
+    for (size_t i = 0; foreign_variables[i] != NULL; i++) {
+        if (strcmp(foreign_variables[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool read_environment(struct config *c, char error[CONFIG_ERROR_SIZE])
+{
+    static const char prefix[] = "CYAN_";
+    const size_t prefix_len = sizeof(prefix) - 1;
+
+    for (char **variable = environ; *variable != NULL; variable++) {
+        const char *value = strchr(*variable, '=');
+        if (value == NULL || strncmp(*variable, prefix, prefix_len) != 0)
+            continue;
+        char *name = mem_string_n(*variable, (size_t)(value - *variable));
+        const struct option *o = option_find(name + prefix_len);
+        char reason[CONFIG_ERROR_SIZE];
+        bool ok = true;
+        if (o != NULL)
+            ok = set_option(c, o, value + 1, reason) ||
+                 refuse(error, "environment %.64s: %.400s", name, reason);
+        else if (!is_foreign(name))
+            ok = refuse(error, "environment %.64s: not a setting; `cyand --help` lists them", name);
+        free(name);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool read_flags(struct config *c, char error[CONFIG_ERROR_SIZE])
+{
+    for (uint32_t i = 0; i < c->flag_count; i++) {
+        char reason[CONFIG_ERROR_SIZE];
+        const struct option *o = option_find(c->flags[2 * i]);
+        must(o != NULL);
+        if (!set_option(c, o, c->flags[2 * i + 1], reason))
+            return refuse(error, "flag: %.480s", reason);
+    }
+    return true;
+}
+
+static bool check_together(const struct config *c, char error[CONFIG_ERROR_SIZE])
+{
+    if ((c->http_tls_cert[0] == '\0') != (c->http_tls_key[0] == '\0'))
+        return refuse(error, "http.tls_cert and http.tls_key: set both or neither");
+    if (c->coap_port == c->coap_port_alt && c->coap_port != 0)
+        return refuse(error, "coap.port and coap.port_alt are both %u", c->coap_port);
+    return true;
+}
+
+/* All sources into a config whose private part is set. */
+static bool read_all(struct config *c, char error[CONFIG_ERROR_SIZE])
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        bool ok = set_option(c, &options[i], options[i].preset, error);
+        must(ok);
+    }
+    return read_file(c, error) && read_environment(c, error) && read_flags(c, error) &&
+           check_together(c, error);
+}
+
+static struct config_flag *passed_find(struct config_flag *passed, const char *name)
+{
+    for (; passed != NULL && passed->name != NULL; passed++) {
+        if (strcmp(passed->name, name) == 0)
+            return passed;
+    }
+    return NULL;
+}
+
+static void keep_flag(struct config *c, const char *key, const char *value)
+{
+    c->flags = mem_grow(c->flags, 2 * (size_t)c->flag_count + 2, sizeof(char *));
+    c->flags[2 * c->flag_count] = mem_string(key);
+    c->flags[2 * c->flag_count + 1] = mem_string(value);
+    c->flag_count++;
+}
+
+static bool take_flag(struct config *c, struct config_flag *passed, const char *name, char *value,
+                      char error[CONFIG_ERROR_SIZE])
+{
+    struct config_flag *asked = passed_find(passed, name);
+    bool is_file = strcmp(name, "config") == 0;
+    const struct option *o = option_find(name);
+
+    if (asked == NULL && !is_file && o == NULL)
+        return refuse(error, "--%.400s is not a flag here; see --help", name);
+    if (value == NULL)
+        return refuse(error, "--%.400s needs a value", name);
+    if (asked != NULL) {
+        asked->value = value;
+    } else if (is_file) {
+        free(c->file);
+        c->file = mem_string(value);
+        c->file_named = true;
+    } else {
+        keep_flag(c, o->key, value);
+    }
+    return true;
+}
+
+/* Takes all flags out of argv; the words stay. */
+static bool take_flags(struct config *c, int *argc, char **argv, struct config_flag *passed,
+                       char error[CONFIG_ERROR_SIZE])
+{
+    int kept = 1;
+
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0) {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        size_t name_len = strcspn(argv[i] + 2, "=");
+        char *name = mem_string_n(argv[i] + 2, name_len);
+        char *value = argv[i][2 + name_len] == '=' ? argv[i] + 2 + name_len + 1 : NULL;
+        if (value == NULL && i + 1 < *argc)
+            value = argv[++i];
+        bool ok = take_flag(c, passed, name, value, error);
+        free(name);
+        if (!ok)
+            return false;
+    }
+    *argc = kept;
+    argv[kept] = NULL;
+    return true;
+}
+
+bool config_load(struct config *c, int *argc, char **argv, struct config_flag *passed,
+                 char error[CONFIG_ERROR_SIZE])
+{
+    memset(c, 0, sizeof(*c));
+    c->file = mem_string(CONFIG_DEFAULT_FILE);
+    if (take_flags(c, argc, argv, passed, error) && read_all(c, error))
+        return true;
+    config_free(c);
+    return false;
+}
+
+void config_free(struct config *c)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (options[i].type == TEXT)
+            free(*text_field(c, &options[i]));
+    }
+    for (uint32_t i = 0; i < 2 * c->flag_count; i++)
+        free(c->flags[i]);
+    free(c->flags);
+    free(c->file);
+    memset(c, 0, sizeof(*c));
+}
+
+static bool differs(struct config *a, struct config *b, const struct option *o)
+{
+    if (o->type == TEXT)
+        return strcmp(*text_field(a, o), *text_field(b, o)) != 0;
+    return *number_field(a, o) != *number_field(b, o);
+}
+
+bool config_reload(struct config *c, config_changed_fn *changed, void *arg, char error[CONFIG_ERROR_SIZE])
+{
+    struct config fresh = {.file = mem_string(c->file), .file_named = c->file_named};
+
+    for (uint32_t i = 0; i < c->flag_count; i++)
+        keep_flag(&fresh, c->flags[2 * i], c->flags[2 * i + 1]);
+    if (!read_all(&fresh, error)) {
+        config_free(&fresh);
+        return false;
+    }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        if (!differs(c, &fresh, o))
+            continue;
+        must(!o->reloadable || o->type != TEXT);
+        if (o->reloadable)
+            *number_field(c, o) = *number_field(&fresh, o);
+        changed(arg, o->key, o->reloadable);
+    }
+    config_free(&fresh);
+    return true;
+}
+
+/* `coap.port_alt` as --coap-port-alt or CYAN_COAP_PORT_ALT. */
+static const char *spell(char out[64], const char *prefix, const char *key, char mark, bool upper)
+{
+    size_t at = (size_t)snprintf(out, 64, "%s", prefix);
+
+    for (; *key != '\0' && at < 63; key++) {
+        char c = *key == '.' || *key == '_' ? mark : *key;
+        out[at++] = upper ? (char)toupper((unsigned char)c) : c;
+    }
+    out[at] = '\0';
+    return out;
+}
+
+static void print_range(FILE *out, const struct option *o)
+{
+    if (o->type == NUMBER)
+        fprintf(out, "%u to %u %s", o->min, o->max, o->unit);
+    else if (o->type == TEXT)
+        fputs("text", out);
+    for (size_t i = 0; o->type == CHOICE && o->choices[i] != NULL; i++)
+        fprintf(out, "%s%s", i > 0 ? " | " : "", o->choices[i]);
+}
+
+void config_print_help(FILE *out)
+{
+    char flag[64];
+
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        fprintf(out, "  %-29s %s\n%32s", spell(flag, "--", o->key, '-', false), o->help, "");
+        print_range(out, o);
+        fprintf(out, "; default %s\n", o->preset[0] != '\0' ? o->preset : "none");
+    }
+    fprintf(out, "  %-29s %s\n%32sdefault %s, which may be missing\n", "--config", "the configuration file",
+            "", CONFIG_DEFAULT_FILE);
+}
+
+void config_print_default(FILE *out)
+{
+    char name[64];
+    const char *section = "";
+    size_t section_len = 0;
+
+    fputs("# Settings of cyand. Every line is the default; take the # off to change it.\n"
+          "# The environment (CYAN_SECTION_NAME) and flags (--section-name) win over this file.\n"
+          "# SIGHUP reads the file again: settings marked \"reload\" change at once, others at the next "
+          "start.\n",
+          out);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options[i];
+        size_t len = strcspn(o->key, ".");
+        if (len != section_len || strncmp(o->key, section, len) != 0) {
+            section = o->key;
+            section_len = len;
+            fprintf(out, "\n[%.*s]\n", (int)len, section);
+        }
+        fprintf(out, "\n# %s\n# ", o->help);
+        print_range(out, o);
+        fprintf(out, "; %s%s\n#%s = %s\n", spell(name, "CYAN_", o->key, '_', true),
+                o->reloadable ? "; reload" : "", o->key + len + 1, o->preset);
+    }
+}

@@ -1,0 +1,70 @@
+/* config.h: the settings of cyand: one table, read from defaults, file, environment and flags, later ones
+ * winning.
+ *
+ * A key is written `section.name`: in the file as `name = value` under `[section]`, in the environment as
+ * CYAN_SECTION_NAME, as a flag as --section-name (`_` and `-` are the same there).
+ * Every refusal is one line that names the place and what would be right. Values are never part of a message
+ * where they may hold a secret. Ownership: a struct config owns its texts; config_free releases them. Main
+ * thread only. */
+#ifndef CYAN_CONFIG_H
+#define CYAN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/must.h"
+
+#define CONFIG_DEFAULT_FILE "/etc/cyan/cyand.conf"
+#define CONFIG_ERROR_SIZE 512
+
+enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_UNKNOWN_ENROL };
+
+/* Texts are ours and never NULL; a setting without value is "". */
+struct config {
+    char *coap_bind; /* comma list of addresses */
+    uint32_t coap_port, coap_port_alt;
+    uint32_t device_offline_after_s;
+    enum config_unknown devices_unknown;
+    uint32_t events_keep_s;
+    uint32_t handshake_max_in_flight, handshake_per_source, handshake_timeout_s;
+    char *http_bind;
+    uint32_t http_port;
+    char *http_tls_cert, *http_tls_key;
+    char *keys_ca_file, *keys_dir;
+    enum log_level log_level;
+    uint32_t session_expiry_s, session_max;
+    uint32_t store_hold_s, store_pool_size;
+    char *store_postgres;
+
+    char *file;          /* private: the file that was or would have been read */
+    bool file_named;     /* private: by --config, so it must exist */
+    char **flags;        /* private: key, value, key, value ... of the command line, kept for a reload */
+    uint32_t flag_count; /* private: pairs */
+};
+
+/* A flag of one command that is not a setting, such as `key` of `cyand device add ID --key FILE`. */
+struct config_flag {
+    const char *name;  /* without the dashes; NULL ends a list */
+    const char *value; /* borrowed from argv; stays as it was when the flag is not given */
+};
+
+/* Reads all sources into c. Flags are --name VALUE or --name=VALUE; all of them leave argv, where argv[0] and
+ * the words stay. passed: the flags of this command beside the settings and --config, or NULL. False: error
+ * is the one-line reason, and c holds nothing to free. */
+bool config_load(struct config *c, int *argc, char **argv, struct config_flag *passed,
+                 char error[CONFIG_ERROR_SIZE]) must_check;
+void config_free(struct config *c);
+
+/* applied: false when the change needs a restart and c keeps the old value. */
+typedef void config_changed_fn(void *arg, const char *key, bool applied);
+/* Reads file and environment again; reloadable settings take their new values in c, changed() comes once for
+ * each setting that differs. False: nothing changed, *error is the reason. */
+bool config_reload(struct config *c, config_changed_fn *changed, void *arg,
+                   char error[CONFIG_ERROR_SIZE]) must_check;
+
+void config_print_help(FILE *out);    /* one line a setting */
+void config_print_default(FILE *out); /* a file of comments that names every setting and its default */
+
+#endif
