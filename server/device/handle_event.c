@@ -1,0 +1,44 @@
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "device/event.h"
+#include "device/request.h"
+
+static void on_verdict(struct device *device, struct device_wait *wait, enum device_verdict verdict)
+{
+    (void)device;
+    wait_answer(wait, verdict, REFUSED_EVENT_REJECTED);
+}
+
+/* Unique in this process: a duplicate of the message does not get this far (struct coap_peer remembers it).
+ */
+static void write_key(uint8_t key[16], struct device *device)
+{
+    struct bytes_writer w;
+
+    bytes_writer_init(&w, key, 16);
+    bytes_put_be64(&w, device->session->id);
+    bytes_put_be64(&w, ++device->event_number);
+}
+
+void handle_event(const struct device_request *r)
+{
+    struct device *device = r->device;
+    struct device_event event;
+    struct device_facts facts;
+
+    if (device->quarantined) {
+        request_refuse(r, REFUSED_QUARANTINED, "");
+        return;
+    }
+    enum refusal refusal = event_parse(&event, r->m, r->path, r->body, r->body_len);
+    if (refusal != REFUSED_NOT) {
+        request_refuse(r, refusal, "");
+        return;
+    }
+    event.received_wall_ms = clock_wall_ms();
+    write_key(event.key, device);
+    device->all->events->value++;
+    struct device_wait *wait = request_wait(r, sizeof(*wait), on_verdict);
+    link_fill_facts(device, &facts);
+    device->all->ops.event(device->all->ops.ctx, &facts, &event, request_done, wait);
+}

@@ -1,0 +1,142 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "device/presence.h"
+#include "device/request.h"
+
+#define MESSAGE_BYTES_BEFORE_3_0                                                                             \
+    800 /* what every system that does not state it takes (device-protocol 2.9) */
+#define SERVER_HELLO_TIMEOUT_MS 120000 /* more than all retransmissions take */
+
+struct hello_wait {
+    struct device_wait wait; /* first */
+    struct hello hello;
+};
+
+static void on_server_hello_done(void *arg, enum coap_outcome outcome, const struct coap_message *response,
+                                 const uint8_t *body, size_t body_len, uint32_t rtt_ms)
+{
+    (void)arg; /* lost, it is sent after the next Hello that still has the flag */
+    (void)outcome;
+    (void)response;
+    (void)body;
+    (void)body_len;
+    (void)rtt_ms;
+}
+
+/* Only a Hello of the server's own clears HELLO_UPDATE_APPLIED on the device (device-protocol 4.1). */
+static void send_server_hello(struct device *device)
+{
+    struct coap_request request = {
+        .method = COAP_POST,
+        .path = {"h"},
+        .content_format = UINT16_MAX,
+        .max_age_s = UINT32_MAX,
+        .ack_is_enough = true,
+        .timeout_ms = SERVER_HELLO_TIMEOUT_MS,
+    };
+
+    /* False when too much is on its way already: as if lost. */
+    (void)!coap_request(&device->peer, &request, on_server_hello_done, device, clock_ms());
+}
+
+/* What was true of the session up to here and is stated anew after each Hello (device-protocol 4.2). */
+static void begin_anew(struct device *device, const struct hello *hello)
+{
+    device->system_version = hello->system_version;
+    device->peer.max_message_bytes =
+        hello->max_message_bytes != 0 ? hello->max_message_bytes : MESSAGE_BYTES_BEFORE_3_0;
+    free(device->subscriptions);
+    device->subscriptions = NULL;
+    device->subscription_count = 0;
+}
+
+static void reject(struct device *device, struct device_wait *wait, enum refusal refusal)
+{
+    bool wrong_key = refusal == REFUSED_KEY_ID_MISMATCH || device->enrol;
+
+    link_report(device, wrong_key ? HANDSHAKE_KEY_ID_MISMATCH : HANDSHAKE_REFUSED_BY_POLICY, "hello");
+    wait_refuse(wait, refusal);
+    link_end(device, SESSION_END_REFUSED, true);
+}
+
+static void welcome(struct device *device, struct device_wait *wait, const struct hello *hello)
+{
+    if (!link_take_name(device)) {
+        reject(device, wait, REFUSED_KEY_ID_MISMATCH);
+        return;
+    }
+    device->enrol = false;
+    link_forget_proof(device);
+    if (device->state == LINK_WAIT_HELLO)
+        link_enter(device, LINK_NAMED);
+    begin_anew(device, hello);
+    presence_begin(device, false, clock_ms());
+    wait_answer(wait, DEVICE_STORED, REFUSED_NOT);
+    if (hello->flags & HELLO_UPDATE_APPLIED)
+        send_server_hello(device);
+}
+
+static void on_verdict(struct device *device, struct device_wait *wait, enum device_verdict verdict)
+{
+    const struct hello_wait *remembered = (const struct hello_wait *)wait;
+
+    switch (verdict) {
+    case DEVICE_STORED:
+        welcome(device, wait, &remembered->hello);
+        return;
+    case DEVICE_REJECTED:
+        reject(device, wait, REFUSED_HELLO_REJECTED);
+        return;
+    case DEVICE_BUSY:
+        wait_forget(wait);
+        return;
+    }
+}
+
+/* The key was proved in the handshake; the ID is only claimed until it is known to be that key's
+ * (device-protocol 1.1). */
+static bool is_its_own(const struct device *device, const struct hello *hello)
+{
+    return !device->has_id || device_id_equal(&device->id, &hello->id);
+}
+
+void handle_hello(const struct device_request *r)
+{
+    struct device *device = r->device;
+    struct device_facts facts;
+    struct hello hello;
+
+    if (!hello_parse(&hello, r->body, r->body_len)) {
+        request_refuse(r, REFUSED_HELLO_MALFORMED, "");
+        return;
+    }
+    device->peer.dialect = COAP_DEVICE_OS;
+    if (!hello.has_id && !device->has_id) {
+        request_refuse(r, REFUSED_HELLO_WITHOUT_ID, "");
+        return;
+    }
+    if (!hello.has_id) { /* as over TCP, where the handshake names the device */
+        hello.id = device->id;
+        hello.has_id = true;
+    }
+    if (!is_its_own(device, &hello)) {
+        link_report(device, HANDSHAKE_KEY_ID_MISMATCH, "hello");
+        request_refuse(r, REFUSED_KEY_ID_MISMATCH, "");
+        link_end(device, SESSION_END_REFUSED, true);
+        return;
+    }
+    device->id = hello.id; /* from the first Hello on: one key cannot enrol two devices */
+    device->has_id = true;
+    device->all->hellos->value++;
+    link_await_hello(device, r->now_ms);
+
+    const struct session_proof *proof = device->proof;
+    struct hello_wait *remembered = request_wait(r, sizeof(*remembered), on_verdict);
+    remembered->hello = hello;
+    link_fill_facts(device, &facts);
+    device->all->ops.hello(device->all->ops.ctx, &facts, &hello, device->enrol,
+                           proof != NULL ? proof->spki : NULL, proof != NULL ? proof->spki_len : 0,
+                           request_done, remembered);
+}

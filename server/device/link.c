@@ -1,0 +1,368 @@
+#include "device/link.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "device/ask.h"
+#include "device/presence.h"
+#include "device/request.h"
+
+struct held_record {
+    struct held_record *next;
+    size_t data_len;
+    uint8_t data[];
+};
+
+static const bool may_enter[LINK_STATE_COUNT][LINK_STATE_COUNT] = {
+    [LINK_AUTHORISING] = {[LINK_WAIT_HELLO] = true, [LINK_ENDING] = true},
+    [LINK_WAIT_HELLO] = {[LINK_NAMED] = true, [LINK_ENDING] = true},
+    [LINK_NAMED] = {[LINK_ENDING] = true},
+};
+
+void link_enter(struct device *device, enum link_state state)
+{
+    must(may_enter[device->state][state]);
+    device->state = (uint8_t)state;
+}
+
+const char *link_name(const struct device *device, char out[DEVICE_ID_TEXT_SIZE])
+{
+    memcpy(out, "-", sizeof("-"));
+    if (device->has_id)
+        device_id_format(out, &device->id);
+    return out;
+}
+
+bool link_is_plain_client(const struct device *device)
+{
+    return device->state == LINK_WAIT_HELLO && device->peer.dialect == COAP_RFC7252;
+}
+
+void link_fill_facts(const struct device *device, struct device_facts *facts)
+{
+    *facts = (struct device_facts){
+        .id = device->id,
+        .session_id = device->session->id,
+        .profile = device->session->profile,
+        .quarantined = device->quarantined,
+    };
+    net_path_format(facts->address, &device->session->path);
+    net_path_format_ip(facts->ip, &device->session->path);
+}
+
+void link_refused(struct device *device, enum refusal refusal, const char *why)
+{
+    char name[DEVICE_ID_TEXT_SIZE], quoted[96];
+    uint32_t bit = (uint32_t)1 << refusal;
+
+    device->all->refused[refusal]->value++;
+    if (device->refusals_logged & bit)
+        return;
+    device->refusals_logged |= bit;
+    log_info("device.refused session=%016" PRIx64 " device=%s why=%s detail=%s", device->session->id,
+             link_name(device, name), refusal_name(refusal),
+             log_quote(quoted, sizeof(quoted), why, strlen(why)));
+}
+
+void link_report(const struct device *device, enum handshake_outcome outcome, const char *stage)
+{
+    struct handshake_attempt attempt = {
+        .outcome = outcome,
+        .stage = stage,
+        .profile = session_profile_name(device->session->profile),
+        .path = device->session->path,
+        .took_ms = (uint32_t)(clock_ms() - device->established_ms),
+    };
+
+    memcpy(attempt.key_sha256, device->key_sha256, sizeof(attempt.key_sha256));
+    if (device->proof != NULL)
+        memcpy(attempt.identity, device->proof->identity, sizeof(device->proof->identity));
+    else if (device->session->profile == SESSION_PSK) /* a PSK identity is the device's ID */
+        link_name(device, attempt.identity);
+    device->all->ops.attempted(device->all->ops.ctx, &attempt);
+}
+
+void link_forget_proof(struct device *device)
+{
+    free(device->proof);
+    device->proof = NULL;
+}
+
+static void drop_held(struct device *device)
+{
+    while (device->held != NULL) {
+        struct held_record *record = device->held;
+        LL_DELETE(device->held, record);
+        free(record);
+    }
+    device->held_count = 0;
+}
+
+static void hold(struct device *device, const uint8_t *data, size_t data_len)
+{
+    if (device->held_count == DEVICE_HELD_MAX) { /* as if lost: the device sends it again */
+        link_refused(device, REFUSED_HELD_TOO_MANY, "");
+        return;
+    }
+    struct held_record *record = mem_alloc(sizeof(*record) + data_len);
+    record->data_len = data_len;
+    if (data_len > 0)
+        memcpy(record->data, data, data_len);
+    LL_APPEND(device->held, record);
+    device->held_count++;
+}
+
+static void take(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    presence_heard(device, data, data_len, now_ms);
+    coap_peer_receive(&device->peer, data, data_len, now_ms);
+}
+
+static void take_held(struct device *device)
+{
+    while (device->held != NULL && device->state != LINK_ENDING) {
+        struct held_record *record = device->held;
+        LL_DELETE(device->held, record);
+        device->held_count--;
+        take(device, record->data, record->data_len, clock_ms());
+        free(record);
+    }
+}
+
+void link_release(struct device *device)
+{
+    struct devices *all = device->all;
+
+    if (device->session != NULL || device->pending > 0)
+        return;
+    free(device);
+    all->count--;
+    if (all->closed && all->count == 0)
+        free(all);
+}
+
+static void unindex(struct device *device)
+{
+    if (!device->is_indexed)
+        return;
+    HASH_DELETE(by_id, device->all->by_id, device);
+    device->is_indexed = false;
+}
+
+bool link_take_name(struct device *device)
+{
+    struct device *older;
+
+    if (device->is_indexed)
+        return true;
+    HASH_FIND(by_id, device->all->by_id, device->id.bytes, DEVICE_ID_BYTES, older);
+    if (older != NULL) {
+        if (device->is_claim && !older->is_claim) /* no reason to end one whose key proves its ID */
+            return false;
+        link_end(older, SESSION_END_REPLACED, false);
+    }
+    HASH_ADD(by_id, device->all->by_id, id.bytes, DEVICE_ID_BYTES, device);
+    device->is_indexed = true;
+    return true;
+}
+
+static enum device_offline_reason offline_reason(enum session_end why)
+{
+    switch (why) {
+    case SESSION_END_REPLACED:
+        return DEVICE_OFFLINE_REPLACED;
+    case SESSION_END_EXPIRED:
+        return DEVICE_OFFLINE_EXPIRED;
+    case SESSION_END_REVOKED:
+        return DEVICE_OFFLINE_REVOKED;
+    case SESSION_END_SHUTDOWN:
+        return DEVICE_OFFLINE_SHUTDOWN;
+    case SESSION_END_PEER_CLOSED:
+    case SESSION_END_REFUSED:
+    case SESSION_END_NO_HELLO:
+        return DEVICE_OFFLINE_CLOSED;
+    }
+    return DEVICE_OFFLINE_CLOSED;
+}
+
+static void on_end(struct deadline *d, uint64_t now_ms)
+{
+    struct device *device = (struct device *)((char *)d - offsetof(struct device, end));
+
+    (void)now_ms;
+    dtls_end(device->session, (enum session_end)device->end_why,
+             device->tell_peer); /* on_ended frees device */
+}
+
+void link_end(struct device *device, enum session_end why, bool tell_peer)
+{
+    if (device->state == LINK_ENDING)
+        return;
+    presence_end(device, offline_reason(why), NULL);
+    link_enter(device, LINK_ENDING);
+    unindex(device);
+    drop_held(device);
+    deadline_cancel(device->all->deadlines, &device->watch);
+    device->end_why = (uint8_t)why;
+    device->tell_peer = tell_peer;
+    deadline_set(device->all->deadlines, &device->end, clock_ms(), on_end);
+}
+
+static void on_no_hello(struct deadline *d, uint64_t now_ms)
+{
+    struct device *device = (struct device *)((char *)d - offsetof(struct device, watch));
+
+    if (device->pending > 0) { /* it is we who are slow */
+        link_await_hello(device, now_ms);
+        return;
+    }
+    link_refused(device, REFUSED_NO_HELLO, "");
+    link_end(device, SESSION_END_NO_HELLO, true);
+}
+
+void link_await_hello(struct device *device, uint64_t now_ms)
+{
+    if (device->session->profile == SESSION_DEVICE_OS && device->state != LINK_NAMED)
+        deadline_set(device->all->deadlines, &device->watch, now_ms + device->all->settings.hello_timeout_ms,
+                     on_no_hello);
+}
+
+static void refuse_session(struct device *device, enum device_admission admission)
+{
+    bool away = admission == DEVICE_REFUSE_AWAY;
+    enum handshake_outcome unknown =
+        device->session->profile == SESSION_PSK ? HANDSHAKE_UNKNOWN_IDENTITY : HANDSHAKE_UNKNOWN_KEY;
+
+    link_refused(device, away ? REFUSED_REGISTRY_AWAY : REFUSED_UNKNOWN_KEY, "");
+    link_report(device, away ? HANDSHAKE_REFUSED_BY_POLICY : unknown, away ? "registry_away" : "authorise");
+    link_end(device, SESSION_END_REFUSED, true);
+}
+
+static void admit(struct device *device, enum device_admission admission, const struct device_id *id)
+{
+    must(admission != DEVICE_ADMIT || id != NULL);
+    device->enrol = admission == DEVICE_ADMIT_UNKNOWN;
+    device->quarantined = admission == DEVICE_ADMIT_QUARANTINE;
+    device->is_claim = device->quarantined && id == NULL;
+    if (id != NULL && !device->enrol) {
+        device->id = *id;
+        device->has_id = true;
+        link_forget_proof(device);
+    }
+    if (device->quarantined)
+        link_report(device, HANDSHAKE_QUARANTINED, "authorise");
+    link_enter(device, LINK_WAIT_HELLO);
+    link_await_hello(device, clock_ms());
+    take_held(device);
+}
+
+static void on_admitted(void *arg, enum device_admission admission, const struct device_id *id)
+{
+    struct device *device = arg;
+
+    device->pending--;
+    if (device->session != NULL && device->state == LINK_AUTHORISING) {
+        if (admission == DEVICE_REFUSE_UNKNOWN || admission == DEVICE_REFUSE_AWAY)
+            refuse_session(device, admission);
+        else
+            admit(device, admission, id);
+    }
+    link_release(device);
+}
+
+static void on_established(void *ctx, struct session *s, const struct session_proof *proof)
+{
+    struct devices *all = ctx;
+    struct device *device = mem_alloc(sizeof(*device));
+    uint8_t first[3] = {0};
+
+    if (getrandom(first, sizeof(first), GRND_NONBLOCK) <
+        0) /* no secret: it only keeps old message IDs apart */
+        first[0] = (uint8_t)s->id;
+    device->all = all;
+    device->session = s;
+    device->state = LINK_AUTHORISING;
+    device->established_ms = clock_ms();
+    /* Above any number an earlier process gave to a session of this ID. */
+    device->event_number = clock_wall_ms() << 16;
+    device->proof = mem_copy(proof, sizeof(*proof));
+    memcpy(device->key_sha256, proof->key_sha256, sizeof(device->key_sha256));
+    coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap,
+                   s->profile == SESSION_DEVICE_OS ? COAP_DEVICE_OS : COAP_RFC7252,
+                   (uint16_t)(first[0] << 8 | first[1]), first[2]);
+    DL_APPEND(all->list, device);
+    all->count++;
+    s->user = device;
+    device->pending++;
+    all->ops.authorise(all->ops.ctx, proof, on_admitted, device);
+}
+
+static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    struct device *device = s->user;
+
+    (void)ctx;
+    switch ((enum link_state)device->state) {
+    case LINK_AUTHORISING:
+        hold(device, data, data_len);
+        return;
+    case LINK_WAIT_HELLO:
+    case LINK_NAMED:
+        take(device, data, data_len, now_ms);
+        return;
+    case LINK_ENDING:
+    case LINK_STATE_COUNT:
+        return;
+    }
+}
+
+static void on_ended(void *ctx, struct session *s, enum session_end why)
+{
+    struct device *device = s->user;
+    struct devices *all = ctx;
+
+    if (device == NULL)
+        return;
+    if (device->state != LINK_ENDING)
+        link_end(device, why, false);
+    deadline_cancel(all->deadlines, &device->end);
+    coap_peer_deinit(&device->peer);
+    asks_end(device);
+    request_waits_end(device);
+    link_forget_proof(device);
+    free(device->subscriptions);
+    device->subscriptions = NULL;
+    DL_DELETE(all->list, device);
+    device->session = NULL;
+    s->user = NULL;
+    link_release(device);
+}
+
+static void on_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)
+{
+    struct devices *all = ctx;
+
+    all->ops.find_psk(all->ops.ctx, identity, query);
+}
+
+static void on_attempted(void *ctx, const struct handshake_attempt *attempt)
+{
+    struct devices *all = ctx;
+
+    all->ops.attempted(all->ops.ctx, attempt);
+}
+
+const struct dtls_ops devices_dtls_ops = {
+    .find_psk = on_find_psk,
+    .established = on_established,
+    .receive = on_receive,
+    .ended = on_ended,
+    .attempted = on_attempted,
+};

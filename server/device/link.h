@@ -1,0 +1,82 @@
+/* link.h: one session with a device: from the finished handshake to its end. Private to device/.
+ *
+ *   AUTHORISING --admitted--> WAIT_HELLO --Hello stored--> NAMED
+ *        \________________________\__________________________\--refused, replaced, revoked--> ENDING
+ * --ended--> (gone)
+ *
+ * A session is ended from the loop, never from inside a message of it: ENDING is the time until then, in
+ * which nothing the peer says counts any more. dtls may end a session in any state. Ownership: struct device
+ * is freed once its session is gone and the last callback it waits for has come. */
+#ifndef CYAN_DEVICE_LINK_H
+#define CYAN_DEVICE_LINK_H
+
+#include "device/devices.h"
+#include "device/refusal.h"
+
+enum link_state { LINK_AUTHORISING, LINK_WAIT_HELLO, LINK_NAMED, LINK_ENDING, LINK_STATE_COUNT };
+
+struct held_record;
+struct device_wait;
+struct device_question;
+
+struct devices {
+    struct deadlines *deadlines; /* borrowed: outlives this until devices_free */
+    struct device_ops ops;       /* copied */
+    struct devices_settings settings;
+    struct coap_metrics coap;
+    struct metric *refused[REFUSAL_COUNT];
+    struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
+    struct device *by_id; /* uthash: the NAMED ones */
+    struct device *list;  /* those with a session */
+    size_t count;         /* struct device in being */
+    bool closed;
+};
+
+struct device {
+    struct devices *all;     /* borrowed: outlives this */
+    struct session *session; /* borrowed; NULL once it ended */
+    struct coap_peer peer;
+    struct session_proof *proof;               /* ours: as long as Hello may have to enrol with it */
+    struct held_record *held;                  /* ours: oldest first, while AUTHORISING */
+    struct device_wait *waits;                 /* ours: requests whose answer waits for the store */
+    struct device_question *asks;              /* ours: questions to the device */
+    struct device_subscription *subscriptions; /* ours */
+    struct device *prev, *next;
+    UT_hash_handle by_id;
+    struct deadline watch; /* for Hello, then for silence */
+    struct deadline end;
+    uint64_t established_ms, heard_told_ms, event_number;
+    uint32_t pending; /* callbacks that will still come */
+    uint32_t refusals_logged;
+    struct device_id id; /* valid when has_id */
+    uint8_t key_sha256[32];
+    uint16_t system_version, goodbye_mid;
+    uint8_t state;   /* enum link_state; written by link_enter alone */
+    uint8_t end_why; /* enum session_end */
+    uint8_t held_count, subscription_count;
+    bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed;
+    bool is_claim; /* quarantined under a key that is nobody's: the ID is only claimed */
+};
+
+void link_enter(struct device *device, enum link_state state);
+/* Ends the session from the loop; its presence ends now. Once is enough. */
+void link_end(struct device *device, enum session_end why, bool tell_peer);
+/* Frees what is free to go; after each callback that was pending. */
+void link_release(struct device *device);
+/* A Hello was seen or is due: the wait for it begins again. */
+void link_await_hello(struct device *device, uint64_t now_ms);
+/* The session of an older handshake of the same device gives way; false when this one may not take its place.
+ */
+bool link_take_name(struct device *device);
+void link_forget_proof(struct device *device);
+void link_report(const struct device *device, enum handshake_outcome outcome, const char *stage);
+void link_fill_facts(const struct device *device, struct device_facts *facts);
+/* Counts, and logs once a session. */
+void link_refused(struct device *device, enum refusal refusal, const char *why);
+
+/* RFC 7252 client that has not said Hello. */
+bool link_is_plain_client(const struct device *device);
+/* For log lines: the ID when it is known, else "-". */
+const char *link_name(const struct device *device, char out[DEVICE_ID_TEXT_SIZE]);
+
+#endif
