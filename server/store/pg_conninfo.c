@@ -61,8 +61,8 @@ static void add_defaults(struct options *o)
 static PGconn *open_with(const char *conninfo, const char *own_options, bool blocking)
 {
     PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
-    if (!parsed) /* libpq puts the reason into the connection it returns */
-        return blocking ? PQconnectdb(conninfo) : PQconnectStart(conninfo);
+    if (!parsed) /* what libpq says about it could quote a part of a password */
+        return NULL;
     struct options o = {.count = 0};
     char *server_options = NULL;
     for (const PQconninfoOption *p = parsed; p->keyword && o.count < OPTIONS_MAX - 10; p++)

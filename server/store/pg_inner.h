@@ -19,9 +19,10 @@
 #define PG_BACKOFF_FIRST_MS 100
 #define PG_BACKOFF_LAST_MS 2000
 #define PG_CONNECT_LIMIT_MS 5000
-#define PG_STATEMENT_LIMIT_MS 8000 /* statement_timeout: below the watchdog, so that Postgres ends it first  \
-                                    */
-#define PG_WATCHDOG_MS 10000       /* no answer for so long while something is in flight: the link is dead */
+#define PG_STATEMENT_LIMIT_MS                                                                                \
+    8000                     /* statement_timeout: below the watchdog, so that Postgres ends it first        \
+                              */
+#define PG_WATCHDOG_MS 10000 /* no answer for so long while something is in flight: the link is dead */
 #define PG_PAUSE_MS 100
 
 struct pg_result {
@@ -40,6 +41,8 @@ struct pg_query {
     uint64_t expires_ms;
     unsigned flags;
     enum pg_query_state state;
+    bool parses;                  /* this sending carries the Parse, not yet answered */
+    bool was_unprepared;          /* refused once because its Parse had failed */
     bool was_sent;                /* it may have been executed */
     PGresult *answer;             /* ours: first error, else the last rows */
     struct pg_query *prev, *next; /* in the queue or in flight, or among the paused */
@@ -112,7 +115,8 @@ void pg_link_close(struct pg_link *link); /* everything in flight is finished wi
 /* False: the link was lost while sending; q was put back or finished. */
 bool pg_link_send(struct pg_link *link, struct pg_query *q);
 
-/* pg_conninfo.c */
+/* pg_conninfo.c: NULL when conninfo is malformed. */
+#define PG_CONNINFO_MALFORMED "store.postgres is not a well-formed connection string"
 PGconn *pg_conninfo_start(const char *conninfo, uint32_t statement_limit_ms);
 PGconn *pg_conninfo_connect(const char *conninfo);
 void pg_first_line(char *out, size_t out_size, const char *message);

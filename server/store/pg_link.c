@@ -155,7 +155,7 @@ static void on_retry(struct deadline *timer, uint64_t now_ms)
     link->state = PG_LINK_CONNECTING;
     link->conn = pg_conninfo_start(link->pg->conninfo, link->pg->statement_limit_ms);
     if (!link->conn || PQstatus(link->conn) == CONNECTION_BAD) {
-        lose(link, link->conn ? PQerrorMessage(link->conn) : "out of memory");
+        lose(link, link->conn ? PQerrorMessage(link->conn) : PG_CONNINFO_MALFORMED);
         return;
     }
     set_timer(link, PG_CONNECT_LIMIT_MS, on_connect_limit);
@@ -272,6 +272,11 @@ static void absorb(struct pg_query *q, PGresult *rows)
         PQclear(rows);
         return;
     }
+    if (q->parses && !is_error(rows)) { /* the answer to Parse */
+        q->parses = false;
+        PQclear(rows);
+        return;
+    }
     PQclear(q->answer);
     q->answer = rows;
 }
@@ -286,6 +291,8 @@ static enum ending ending_of(const struct pg_query *q)
     const char *state = PQresultErrorField(q->answer, PG_DIAG_SQLSTATE);
     if (!state)
         return END_LINK_LOST; /* said by libpq, not by the server */
+    if (!strcmp(state, "26000") && q->was_unprepared)
+        return END_LINK_LOST; /* twice: something else deallocates what was prepared */
     static const char *const lost[] = {"57P01", "57P02", "57P03", "57P05", "25006", "25P03", "08"};
     for (size_t i = 0; i < sizeof lost / sizeof *lost; i++)
         if (!strncmp(state, lost[i], strlen(lost[i])))
@@ -322,16 +329,16 @@ static void end_segment(struct pg_link *link)
     feed_watchdog(link);
     pg_wake(link->pg);
     bool failed = q->answer && is_error(q->answer);
-    if (failed &&
-        !q->statement->replan) /* its Parse may be what failed: it is sent again with the next use */
+    if (q->parses) /* and failed: what was sent behind it is told 26000 */
         forget_statement(link, q->statement);
     if (ending == END_AGAIN && q->done && !link->pg->closing) {
         const char *state = PQresultErrorField(q->answer, PG_DIAG_SQLSTATE);
-        bool unprepared = !strcmp(state, "26000");
-        if ((q->flags & PG_RETRY || unprepared) && clock_ms() < q->expires_ms) {
+        bool safe = q->flags & PG_RETRY || !strcmp(state, "26000");
+        if (safe && clock_ms() < q->expires_ms) {
             log_debug("postgres.again statement=%s sqlstate=%s", q->statement->name, state);
             PQclear(q->answer);
             q->answer = NULL;
+            q->was_unprepared = !strcmp(state, "26000");
             q->was_sent = false; /* it was rolled back: known not to have been executed */
             pg_queue_again(q, true);
             return;
@@ -384,6 +391,7 @@ static bool put_on_wire(struct pg_link *link, struct pg_query *q)
     if (!p) {
         if (PQsendPrepare(link->conn, s->name, s->sql, s->params, NULL) != 1)
             return false;
+        q->parses = true;
         p = mem_alloc(sizeof *p);
         p->statement = s;
         HASH_ADD_PTR(link->prepared, statement, p);
@@ -397,6 +405,7 @@ bool pg_link_send(struct pg_link *link, struct pg_query *q)
     must(link->state == PG_LINK_READY);
     q->state = PG_QUERY_SENT;
     q->was_sent = true;
+    q->parses = false;
     DL_APPEND(link->in_flight, q);
     if (link->in_flight_count++ == 0)
         feed_watchdog(link);

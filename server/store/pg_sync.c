@@ -13,7 +13,7 @@ struct pg_sync *pg_sync_open(const char *conninfo, char *why, size_t why_size)
 {
     PGconn *conn = pg_conninfo_connect(conninfo);
     if (!conn || PQstatus(conn) != CONNECTION_OK) {
-        pg_first_line(why, why_size, conn ? PQerrorMessage(conn) : "out of memory");
+        pg_first_line(why, why_size, conn ? PQerrorMessage(conn) : PG_CONNINFO_MALFORMED);
         PQfinish(conn);
         return NULL;
     }

@@ -1,5 +1,6 @@
 #include "private_postgres.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <glob.h>
@@ -150,23 +151,49 @@ bool private_postgres_start(struct private_postgres *p)
     return false;
 }
 
+/* Each process of Postgres leads a session of its own: they are known by their parent. */
+static void signal_children(pid_t parent, int sig)
+{
+    char path[64], line[512];
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc && (entry = readdir(proc)) != NULL) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+        FILE *file = pid > 0 ? fopen(path, "r") : NULL;
+        if (!file)
+            continue;
+        const char *rest =
+            fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL; /* `pid (name) S ppid ...` */
+        if (rest && strlen(rest) > 4 && strtol(rest + 4, NULL, 10) == parent)
+            kill(pid, sig);
+        fclose(file);
+    }
+    if (proc)
+        closedir(proc);
+}
+
 void private_postgres_kill(struct private_postgres *p)
 {
     if (!p->pid)
         return;
-    kill(-p->pid, SIGKILL);
+    kill(p->pid, SIGSTOP); /* it starts no more children */
+    signal_children(p->pid, SIGKILL);
+    kill(p->pid, SIGKILL);
     waitpid(p->pid, NULL, 0);
     p->pid = 0;
 }
 
 void private_postgres_freeze(struct private_postgres *p)
 {
-    kill(-p->pid, SIGSTOP);
+    kill(p->pid, SIGSTOP);
+    signal_children(p->pid, SIGSTOP);
 }
 
 void private_postgres_thaw(struct private_postgres *p)
 {
-    kill(-p->pid, SIGCONT);
+    signal_children(p->pid, SIGCONT);
+    kill(p->pid, SIGCONT);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -1,0 +1,207 @@
+#include "fleet/admission.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "fleet/room.h"
+
+#define ADMISSION_MAX_MS 10000 /* a handshake does not wait longer, whatever store.hold_s says */
+#define TURNS 4096
+
+static const struct pg_statement find_psk = {
+    .name = "find_psk",
+    .sql = "SELECT data FROM device_key WHERE device_id = $1::bytea AND kind = 'psk' AND state = 'live'"
+           " ORDER BY created_at DESC, id DESC LIMIT 2",
+    .params = 1,
+};
+/* Notes the use, so that retiring a key ends the session that was made with it. */
+static const struct pg_statement find_key = {
+    .name = "find_key",
+    .sql = "UPDATE device_key k SET last_used_at = clock_timestamp() FROM device d WHERE k.sha256 = $1::bytea"
+           " AND k.state = 'live' AND k.kind <> 'psk' AND d.id = k.device_id RETURNING d.id, d.quarantined",
+    .params = 1,
+};
+static const struct pg_statement find_identity = {
+    .name = "find_identity",
+    .sql =
+        "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea AND EXISTS (SELECT FROM device_key k"
+        " WHERE k.device_id = d.id AND k.kind = 'psk' AND k.state = 'live')",
+    .params = 1,
+};
+static const struct pg_statement find_named = {
+    .name = "find_named",
+    .sql = "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea",
+    .params = 1,
+};
+
+/* --- pre-shared keys --- */
+
+struct psk_turns {
+    struct turn {
+        struct device_id id;
+        uint8_t failures;
+    } turns[TURNS];
+};
+
+struct psk_turns *psk_turns_new(void)
+{
+    return mem_alloc(sizeof(struct psk_turns));
+}
+
+void psk_turns_free(struct psk_turns *turns)
+{
+    free(turns);
+}
+
+static struct turn *turn_of(struct psk_turns *turns, const struct device_id *id)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a; a collision only makes two devices share a turn */
+    for (size_t i = 0; i < sizeof id->bytes; i++)
+        hash = (hash ^ id->bytes[i]) * 1099511628211u;
+    return &turns->turns[(hash >> 20) % TURNS];
+}
+
+void psk_turns_failed(struct psk_turns *turns, const char *identity)
+{
+    struct device_id id;
+    if (!device_id_parse(&id, identity, strlen(identity)))
+        return;
+    struct turn *turn = turn_of(turns, &id);
+    if (!device_id_equal(&turn->id, &id))
+        *turn = (struct turn){.id = id};
+    turn->failures++;
+}
+
+struct psk_wait {
+    struct fleet *f;
+    struct dtls_psk_query *query;
+    struct device_id id;
+};
+
+static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct psk_wait wait = *(struct psk_wait *)arg;
+    uint8_t psk[DTLS_PSK_MAX];
+    size_t psk_len = 0;
+    bool known = false;
+    free(arg);
+    if (fleet_err_of(err, result, "find_psk") == FLEET_OK && pg_rows(result) > 0) {
+        const struct turn *turn = turn_of(wait.f->psk_turns, &wait.id);
+        int row = device_id_equal(&turn->id, &wait.id) ? turn->failures % pg_rows(result) : 0;
+        known = pg_bytea(result, row, 0, psk, sizeof psk, &psk_len);
+    }
+    wait.f->reach.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
+    bytes_wipe(psk, sizeof psk);
+}
+
+static void answer_no_psk(void *ctx)
+{
+    struct psk_wait wait = *(struct psk_wait *)ctx;
+    free(ctx);
+    wait.f->reach.answer_psk(wait.query, NULL, 0);
+}
+
+static uint32_t patience_ms(const struct fleet *f)
+{
+    return f->settings.hold_ms < ADMISSION_MAX_MS ? f->settings.hold_ms : ADMISSION_MAX_MS;
+}
+
+void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)
+{
+    struct fleet *f = ctx;
+    struct psk_wait *wait = mem_alloc(sizeof *wait);
+    wait->f = f;
+    wait->query = query;
+    if (!device_id_parse(&wait->id, identity, strlen(identity))) {
+        later_push(&f->later, answer_no_psk, wait);
+        return;
+    }
+    pg_exec(f->pg, &find_psk, (struct pg_param[]){fleet_id(&wait->id)}, patience_ms(f), PG_RETRY, on_psk,
+            wait);
+}
+
+/* --- after the handshake --- */
+
+struct admit_wait {
+    struct fleet *f;
+    device_admit_fn *answer;
+    void *arg;
+    struct device_id named; /* by the certificate of a trusted authority */
+    bool has_named;
+    enum device_admission admission; /* of answer_admission */
+};
+
+static enum device_admission unknown_by_policy(const struct fleet *f)
+{
+    switch (f->settings.unknown) {
+    case FLEET_ENROL:
+        return DEVICE_ADMIT_UNKNOWN;
+    case FLEET_QUARANTINE:
+        return DEVICE_ADMIT_QUARANTINE;
+    default:
+        return DEVICE_REFUSE_UNKNOWN;
+    }
+}
+
+static void answer_admission(void *ctx)
+{
+    struct admit_wait wait = *(struct admit_wait *)ctx;
+    free(ctx);
+    wait.answer(wait.arg, wait.admission, NULL);
+}
+
+static void on_device(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct admit_wait wait = *(struct admit_wait *)arg;
+    struct device_id id;
+    size_t id_len;
+    if (fleet_err_of(err, result, "authorise") != FLEET_OK) {
+        free(arg);
+        wait.answer(wait.arg, DEVICE_REFUSE_AWAY, NULL);
+        return;
+    }
+    if (pg_rows(result) == 0 &&
+        wait.has_named) { /* the key is not enrolled, but its certificate names a device */
+        struct admit_wait *again = arg;
+        again->has_named = false;
+        pg_exec(wait.f->pg, &find_named, (struct pg_param[]){fleet_id(&wait.named)}, patience_ms(wait.f),
+                PG_RETRY, on_device, again);
+        return;
+    }
+    free(arg);
+    if (pg_rows(result) == 0) {
+        wait.answer(wait.arg, unknown_by_policy(wait.f), NULL);
+        return;
+    }
+    must(pg_bytea(result, 0, 0, &id, sizeof id, &id_len) && id_len == sizeof id);
+    if (!pg_bool(result, 0, 1))
+        wait.answer(wait.arg, DEVICE_ADMIT, &id);
+    else if (wait.f->settings.unknown == FLEET_REFUSE)
+        wait.answer(wait.arg, DEVICE_REFUSE_UNKNOWN, &id);
+    else
+        wait.answer(wait.arg, DEVICE_ADMIT_QUARANTINE, &id);
+}
+
+void admission_authorise(void *ctx, const struct session_proof *proof, device_admit_fn *answer, void *arg)
+{
+    struct fleet *f = ctx;
+    struct admit_wait *wait = mem_alloc(sizeof *wait);
+    struct device_id id;
+    *wait = (struct admit_wait){.f = f, .answer = answer, .arg = arg, .admission = DEVICE_REFUSE_UNKNOWN};
+    if (proof->profile == SESSION_PSK) {
+        if (!device_id_parse(&id, proof->identity, strlen(proof->identity)))
+            later_push(&f->later, answer_admission, wait);
+        else
+            pg_exec(f->pg, &find_identity, (struct pg_param[]){fleet_id(&id)}, patience_ms(f), PG_RETRY,
+                    on_device, wait);
+        return;
+    }
+    wait->has_named =
+        proof->ca_signed && device_id_parse(&wait->named, proof->subject_cn, strlen(proof->subject_cn));
+    pg_exec(f->pg, &find_key, (struct pg_param[]){pg_bytes(proof->key_sha256, sizeof proof->key_sha256)},
+            patience_ms(f), PG_RETRY, on_device, wait);
+}

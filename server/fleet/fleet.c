@@ -1,0 +1,245 @@
+/* fleet.c: the registry object: made of its parts, started, drained, freed. */
+#include "fleet/fleet.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "fleet/admission.h"
+#include "fleet/attempts.h"
+#include "fleet/attendance.h"
+#include "fleet/event_queue.h"
+#include "fleet/retention.h"
+#include "fleet/room.h"
+#include "fleet/said.h"
+#include "fleet/token_cache.h"
+
+#define RESTART_AGAIN_MS 1000
+#define START_TIMEOUT_MS 60000
+#define DRAIN_MS 2000
+#define PATIENCE_MS 5000
+#define PATIENCE_AWAY_MS 300
+
+static const struct pg_statement node_offline = {
+    .name = "node_offline",
+    .sql = "SELECT store_node_offline($1::integer, $2::text)",
+    .params = 2,
+};
+
+static void publish(struct devices *devices, const struct device_id *id, const char *name, const char *data)
+{
+    struct device *device = devices ? devices_find(devices, id) : NULL;
+    if (device)
+        device_publish(device, name, data);
+}
+
+static bool end_session(struct devices *devices, const struct device_id *id)
+{
+    return devices && devices_revoke(devices, id);
+}
+
+struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadlines, struct metrics *metrics,
+                        const struct fleet_settings *settings)
+{
+    struct fleet *f = mem_alloc(sizeof *f);
+    f->loop = loop;
+    f->pg = pg;
+    f->deadlines = deadlines;
+    f->settings = *settings;
+    f->reach = (struct fleet_reach){.revoke = end_session, .publish = publish, .answer_psk = dtls_psk_answer};
+    f->ops = (struct device_ops){
+        .ctx = f,
+        .find_psk = admission_find_psk,
+        .authorise = admission_authorise,
+        .hello = said_hello,
+        .describe = said_describe,
+        .event = event_queue_push,
+        .subscriptions = said_subscriptions,
+        .online = attendance_online,
+        .heard = attendance_heard,
+        .offline = attendance_offline,
+        .attempted = attempts_push,
+    };
+    later_init(&f->later, deadlines);
+    f->events = event_queue_new(f, metrics);
+    f->attendance = attendance_new(f, metrics);
+    f->attempts = attempts_new(f, metrics);
+    f->retention = retention_new(f, metrics);
+    f->psk_turns = psk_turns_new();
+    f->tokens = token_cache_new();
+    return f;
+}
+
+void fleet_free(struct fleet *f)
+{
+    deadline_cancel(f->deadlines, &f->restart);
+    deadline_cancel(f->deadlines, &f->drain_limit);
+    later_deinit(&f->later);
+    event_queue_free(f->events);
+    attendance_free(f->attendance);
+    attempts_free(f->attempts);
+    retention_free(f->retention);
+    psk_turns_free(f->psk_turns);
+    token_cache_free(f->tokens);
+    free(f);
+}
+
+void fleet_reload(struct fleet *f, const struct fleet_settings *settings)
+{
+    f->settings = *settings;
+}
+
+const struct device_ops *fleet_device_ops(struct fleet *f)
+{
+    return &f->ops;
+}
+
+void fleet_set_devices(struct fleet *f, struct devices *devices)
+{
+    f->devices = devices;
+}
+
+bool fleet_is_up(const struct fleet *f)
+{
+    return pg_is_up(f->pg);
+}
+
+/* --- start: nobody is online yet --- */
+
+static void on_restart(struct deadline *restart, uint64_t now_ms);
+
+static void on_started(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct fleet *f = arg;
+    if (err == PG_REFUSED)
+        log_error("fleet.start_refused sqlstate=%s", pg_sqlstate(result));
+    if (err != PG_OK) {
+        deadline_set(f->deadlines, &f->restart, clock_ms() + RESTART_AGAIN_MS, on_restart);
+        return;
+    }
+    f->started = true;
+    attendance_wake(f->attendance);
+    retention_start(f->retention);
+}
+
+static void mark_offline(struct fleet *f, const char *why, uint32_t timeout_ms, pg_done_fn *done)
+{
+    struct fleet_number node;
+    pg_exec(f->pg, &node_offline, (struct pg_param[]){fleet_int(&node, FLEET_NODE), pg_text(why)}, timeout_ms,
+            PG_RETRY, done, f);
+}
+
+static void on_restart(struct deadline *restart, uint64_t now_ms)
+{
+    struct fleet *f = (struct fleet *)((char *)restart - offsetof(struct fleet, restart));
+    (void)now_ms;
+    mark_offline(f, "restart", START_TIMEOUT_MS, on_started);
+}
+
+void fleet_start(struct fleet *f)
+{
+    deadline_set(f->deadlines, &f->restart, clock_ms(), on_restart);
+}
+
+/* --- drain --- */
+
+static void finish_drain(struct fleet *f)
+{
+    void (*done)(void *arg) = f->drained;
+    void *arg = f->drained_arg;
+    if (!done)
+        return;
+    f->drained = NULL;
+    deadline_cancel(f->deadlines, &f->drain_limit);
+    done(arg);
+}
+
+static void on_marked_offline(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    (void)result;
+    if (err != PG_OK)
+        log_warn("fleet.drain_incomplete why=%s", pg_err_text(err));
+    finish_drain(arg);
+}
+
+static void on_presence_written(void *arg)
+{
+    struct fleet *f = arg;
+    if (f->drained)
+        mark_offline(f, "shutdown", DRAIN_MS, on_marked_offline);
+}
+
+static void on_drain_limit(struct deadline *limit, uint64_t now_ms)
+{
+    struct fleet *f = (struct fleet *)((char *)limit - offsetof(struct fleet, drain_limit));
+    (void)now_ms;
+    log_warn("fleet.drain_incomplete why=late");
+    finish_drain(f);
+}
+
+void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg)
+{
+    must(!f->drained);
+    f->drained = done;
+    f->drained_arg = arg;
+    deadline_set(f->deadlines, &f->drain_limit, clock_ms() + DRAIN_MS, on_drain_limit);
+    attendance_drain(f->attendance, on_presence_written, f);
+}
+
+/* --- what every file of the room needs --- */
+
+uint32_t fleet_patience_ms(const struct fleet *f)
+{
+    return pg_is_up(f->pg) ? PATIENCE_MS : PATIENCE_AWAY_MS;
+}
+
+enum fleet_err fleet_err_of(enum pg_err err, const struct pg_result *result, const char *what)
+{
+    switch (err) {
+    case PG_OK:
+        return FLEET_OK;
+    case PG_REFUSED:
+        log_error("fleet.statement_refused what=%s sqlstate=%s", what, pg_sqlstate(result));
+        return FLEET_FAULT;
+    default:
+        return FLEET_AWAY;
+    }
+}
+
+struct pg_param fleet_int(struct fleet_number *n, int64_t value)
+{
+    snprintf(n->text, sizeof n->text, "%" PRId64, value);
+    return pg_text(n->text);
+}
+
+struct pg_param fleet_bool(bool value)
+{
+    return pg_text(value ? "t" : "f");
+}
+
+struct pg_param fleet_id(const struct device_id *id)
+{
+    return pg_bytes(id->bytes, sizeof id->bytes);
+}
+
+static const char *const role_names[] = {"owner", "operator", "admin"};
+
+const char *fleet_role_name(enum fleet_role role)
+{
+    must((unsigned)role < 3);
+    return role_names[role];
+}
+
+bool fleet_role_parse(enum fleet_role *role, const char *text)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (!strcmp(text, role_names[i])) {
+            *role = (enum fleet_role)i;
+            return true;
+        }
+    return false;
+}

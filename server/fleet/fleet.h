@@ -1,0 +1,64 @@
+/* fleet.h: the registry of devices in Postgres: the object the other files of this room work on, and its answers to the
+ * device room (struct device_ops).
+ *
+ * Ownership: made by main; borrows pg, deadlines and metrics, which outlive it. Loop thread only. */
+#ifndef CYAN_FLEET_FLEET_H
+#define CYAN_FLEET_FLEET_H
+
+#include <uv.h>
+
+#include "base/deadline.h"
+#include "base/metrics.h"
+#include "device/devices.h"
+#include "store/pg.h"
+
+enum fleet_policy { FLEET_REFUSE, FLEET_QUARANTINE, FLEET_ENROL };
+
+struct fleet_settings {
+    enum fleet_policy unknown;
+    uint32_t hold_ms;       /* how long an acknowledgement may wait for Postgres (store.hold_s) */
+    uint64_t events_keep_s; /* older events are deleted, in small batches */
+};
+
+struct fleet;
+
+struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadlines, struct metrics *metrics,
+                        const struct fleet_settings *settings);
+void fleet_reload(struct fleet *f, const struct fleet_settings *settings);
+/* The ops to hand to devices_new; ctx is f. */
+const struct device_ops *fleet_device_ops(struct fleet *f);
+/* Set once after devices_new: claim answers, revocation and pings go through it. */
+void fleet_set_devices(struct fleet *f, struct devices *devices);
+/* At start: marks every device of this node offline (reason `restart`) that an earlier process left online; retried until
+ * Postgres is there. */
+void fleet_start(struct fleet *f);
+/* Writes the pending presence batch, then calls done; at most 2 s. Devices are marked offline with reason `shutdown`. */
+void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg);
+void fleet_free(struct fleet *f);
+bool fleet_is_up(const struct fleet *f); /* Postgres reachable */
+
+/* What went wrong with a request, for the API to put into words. */
+enum fleet_err {
+    FLEET_OK = 0,
+    FLEET_AWAY,      /* Postgres cannot be asked now: 503 */
+    FLEET_NOT_FOUND, /* no such device, token, ... */
+    FLEET_FORBIDDEN, /* exists, belongs to someone else */
+    FLEET_CONFLICT,  /* name taken and the like */
+    FLEET_INVALID,   /* a value is not acceptable; why says which */
+    FLEET_FAULT,     /* the statement failed for a reason of ours; logged */
+};
+
+enum fleet_role { FLEET_OWNER, FLEET_OPERATOR, FLEET_ADMIN };
+const char *fleet_role_name(enum fleet_role role);
+bool fleet_role_parse(enum fleet_role *role, const char *text);
+
+/* Who asks. Operators and admins see every device, owners their own. Unclaim, rename of foreign devices: operator and admin;
+ * provisioning and tokens of others: admin only (provisioning a not yet known device: operator too). */
+struct fleet_actor {
+    int64_t user_id;
+    char user_name[65];
+    enum fleet_role role;
+    int64_t token_id;
+};
+
+#endif

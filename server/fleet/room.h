@@ -1,0 +1,62 @@
+/* room.h: struct fleet as the files of this room share it. Private to this room and to its tests.
+ *
+ * Ownership: fleet.c makes and frees it with all its parts. Loop thread only. */
+#ifndef CYAN_FLEET_ROOM_H
+#define CYAN_FLEET_ROOM_H
+
+#include "fleet/device_query.h"
+#include "fleet/later.h"
+#include "fleet/token.h"
+
+#define FLEET_NODE 0 /* the only node there is: sessions are not shared yet */
+
+/* What this room asks of the rooms below, in one place, so that tests can stand in for them. */
+struct fleet_reach {
+    bool (*revoke)(struct devices *devices, const struct device_id *id);
+    void (*publish)(struct devices *devices, const struct device_id *id, const char *name, const char *data);
+    void (*answer_psk)(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
+};
+
+struct event_queue;
+struct attendance;
+struct attempts;
+struct retention;
+struct psk_turns;
+struct token_cache;
+
+struct fleet {
+    uv_loop_t *loop;             /* borrowed */
+    struct pg *pg;               /* borrowed: closed before this is freed */
+    struct deadlines *deadlines; /* borrowed: outlives this */
+    struct devices *devices;     /* borrowed, NULL until fleet_set_devices */
+    struct fleet_settings settings;
+    struct fleet_reach reach;
+    struct device_ops ops;
+    struct later later;
+    struct event_queue *events; /* ours, as all below */
+    struct attendance *attendance;
+    struct attempts *attempts;
+    struct retention *retention;
+    struct psk_turns *psk_turns;
+    struct token_cache *tokens;
+    bool started;               /* what an earlier process left online has been marked offline */
+    struct deadline restart;    /* asks again */
+    void (*drained)(void *arg); /* NULL unless draining */
+    void *drained_arg;
+    struct deadline drain_limit;
+};
+
+/* How long a question of a person may wait for Postgres. While it is away people are told soon. */
+uint32_t fleet_patience_ms(const struct fleet *f);
+/* Errors of the store that leave no room for interpretation; a refusal is logged here. */
+enum fleet_err fleet_err_of(enum pg_err err, const struct pg_result *result, const char *what);
+
+/* Parameters as text in the caller's buffer. */
+struct fleet_number {
+    char text[24];
+};
+struct pg_param fleet_int(struct fleet_number *n, int64_t value);
+struct pg_param fleet_bool(bool value);
+struct pg_param fleet_id(const struct device_id *id);
+
+#endif
