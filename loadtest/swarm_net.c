@@ -1,0 +1,322 @@
+#include "swarm_net.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define BATCH 256
+#define DATAGRAM_SIZE 2048
+#define HOLD_MIN_MS 10
+#define HOLD_SPREAD_MS 40
+
+struct swarm_port {
+    struct swarm_port *prev, *next; /* all ports of the net */
+    struct swarm_net *net;          /* borrowed: outlives this */
+    swarm_port_receive_fn *receive; /* NULL once closed */
+    void *owner;
+    uint32_t refs; /* the owner, and each datagram held back */
+    int fd;
+};
+
+/* A datagram held back, to be overtaken by others. */
+struct held {
+    struct deadline due; /* must stay first */
+    struct held *prev, *next;
+    struct swarm_port *port; /* referenced */
+    size_t len;
+    bool outgoing;
+    uint8_t bytes[];
+};
+
+struct swarm_net {
+    uv_poll_t poll;
+    struct deadlines *deadlines; /* borrowed: outlives this */
+    struct swarm_net_options options;
+    struct swarm_net_counts counts;
+    struct swarm_port *ports, *graveyard;
+    struct held *held;
+    uint64_t random, opened;
+    int epoll;
+    bool in_batch;
+};
+
+bool swarm_net_parse_server(struct sockaddr_storage *out, const char *text)
+{
+    char host[64];
+    const char *colon = strrchr(text, ':');
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    char *end;
+    unsigned long port;
+    size_t host_len;
+
+    if (!colon)
+        return false;
+    host_len = (size_t)(colon - text);
+    port = strtoul(colon + 1, &end, 10);
+    if (host_len == 0 || host_len >= sizeof(host) || *end || colon[1] == 0 || port == 0 || port > 65535)
+        return false;
+    memcpy(host, text, host_len);
+    host[host_len] = 0;
+    memset(out, 0, sizeof(*out));
+    if (host[0] == '[' && host[host_len - 1] == ']') {
+        host[host_len - 1] = 0;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    }
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)port);
+    return inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &v4->sin_addr) == 1 &&
+           ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+}
+
+/* xorshift64*: repeatable for a seed; faults need no better. */
+static double random_percent(struct swarm_net *net)
+{
+    net->random ^= net->random >> 12;
+    net->random ^= net->random << 25;
+    net->random ^= net->random >> 27;
+    return (double)((net->random * 0x2545f4914f6cdd1dULL) >> 40) / (double)(1 << 24) * 100.0;
+}
+
+static void port_unref(struct swarm_port *port)
+{
+    struct swarm_net *net = port->net;
+
+    if (--port->refs > 0)
+        return;
+    close(port->fd); /* leaves the epoll set by this */
+    if (port->prev)
+        port->prev->next = port->next;
+    else
+        net->ports = port->next;
+    if (port->next)
+        port->next->prev = port->prev;
+    port->next = NULL;
+    if (!net->in_batch) {
+        free(port);
+        return;
+    }
+    port->fd = -1; /* a later event of this batch may still name it */
+    port->next = net->graveyard;
+    net->graveyard = port;
+}
+
+static void held_free(struct swarm_net *net, struct held *h)
+{
+    if (h->prev)
+        h->prev->next = h->next;
+    else
+        net->held = h->next;
+    if (h->next)
+        h->next->prev = h->prev;
+    deadline_cancel(net->deadlines, &h->due);
+    port_unref(h->port);
+    free(h);
+}
+
+static void transmit(struct swarm_port *port, const uint8_t *datagram, size_t len)
+{
+    /* A full buffer or an unreachable server is loss, which the protocols above are made for. */
+    if (send(port->fd, datagram, len, 0) == (ssize_t)len)
+        port->net->counts.sent++;
+}
+
+static void deliver(struct swarm_port *port, const uint8_t *datagram, size_t len)
+{
+    if (!port->receive)
+        return;
+    port->net->counts.received++;
+    port->receive(port->owner, datagram, len);
+}
+
+static void on_held_due(struct deadline *due, uint64_t now_ms)
+{
+    struct held *h = (struct held *)(void *)due;
+    struct swarm_port *port = h->port;
+
+    (void)now_ms;
+    port->refs++;
+    if (h->outgoing)
+        transmit(port, h->bytes, h->len);
+    else
+        deliver(port, h->bytes, h->len);
+    held_free(port->net, h);
+    port_unref(port);
+}
+
+static void hold(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
+{
+    struct swarm_net *net = port->net;
+    struct held *h = mem_alloc(sizeof(*h) + len);
+    uint64_t delay_ms = HOLD_MIN_MS + (uint64_t)(random_percent(net) / 100.0 * HOLD_SPREAD_MS);
+
+    memcpy(h->bytes, datagram, len);
+    h->len = len;
+    h->outgoing = outgoing;
+    h->port = port;
+    port->refs++;
+    h->next = net->held;
+    if (h->next)
+        h->next->prev = h;
+    net->held = h;
+    deadline_set(net->deadlines, &h->due, clock_ms() + delay_ms, on_held_due);
+}
+
+/* Passes one datagram through the faults. */
+static void pass(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
+{
+    struct swarm_net *net = port->net;
+    const struct swarm_faults *f = &net->options.faults;
+    bool twice = f->dup > 0 && random_percent(net) < f->dup;
+
+    if (f->loss > 0 && random_percent(net) < f->loss) {
+        net->counts.lost++;
+        return;
+    }
+    if (twice) {
+        net->counts.duplicated++;
+        hold(port, datagram, len, outgoing);
+    }
+    if (f->reorder > 0 && random_percent(net) < f->reorder) {
+        net->counts.reordered++;
+        hold(port, datagram, len, outgoing);
+        return;
+    }
+    if (outgoing)
+        transmit(port, datagram, len);
+    else
+        deliver(port, datagram, len);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct swarm_net *net = poll->data;
+    struct epoll_event ready[BATCH];
+    uint8_t datagram[DATAGRAM_SIZE];
+    int count;
+
+    (void)status;
+    (void)events;
+    count = epoll_wait(net->epoll, ready, BATCH, 0);
+    net->in_batch = true;
+    for (int i = 0; i < count; i++) {
+        struct swarm_port *port = ready[i].data.ptr;
+        ssize_t len = port->fd < 0 ? -1 : recv(port->fd, datagram, sizeof(datagram), 0);
+
+        if (len > 0) /* an error is an ICMP refusal: the server is away */
+            pass(port, datagram, (size_t)len, false);
+    }
+    net->in_batch = false;
+    while (net->graveyard) {
+        struct swarm_port *port = net->graveyard;
+
+        net->graveyard = port->next;
+        free(port);
+    }
+}
+
+struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
+                                const struct swarm_net_options *options)
+{
+    struct swarm_net *net = mem_alloc(sizeof(*net));
+    int err;
+
+    net->options = *options;
+    net->deadlines = deadlines;
+    net->random = options->faults.seed * 0x9e3779b97f4a7c15ULL | 1;
+    net->epoll = epoll_create1(EPOLL_CLOEXEC);
+    must(net->epoll >= 0);
+    err = uv_poll_init(loop, &net->poll, net->epoll);
+    must(err == 0);
+    net->poll.data = net;
+    err = uv_poll_start(&net->poll, UV_READABLE, on_readable);
+    must(err == 0);
+    return net;
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct swarm_net *net = handle->data;
+
+    close(net->epoll);
+    free(net);
+}
+
+void swarm_net_close(struct swarm_net *net)
+{
+    while (net->held)
+        held_free(net, net->held);
+    while (net->ports) {
+        net->ports->refs = 1;
+        port_unref(net->ports);
+    }
+    uv_close((uv_handle_t *)&net->poll, on_poll_closed);
+}
+
+const struct swarm_net_counts *swarm_net_count(const struct swarm_net *net)
+{
+    return &net->counts;
+}
+
+static bool bind_source(struct swarm_net *net, int fd)
+{
+    uint32_t network = (uint32_t)(net->opened++ % (net->options.sources ? net->options.sources : 1));
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    int on = 1;
+
+    if (net->options.sources < 2 || net->options.server.ss_family != AF_INET)
+        return true;
+    source.sin_addr.s_addr = htonl(127U << 24 | (1 + network) << 8 | 1); /* 127.<network>.1 */
+    return setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == 0 &&
+           bind(fd, (struct sockaddr *)&source, sizeof(source)) == 0;
+}
+
+struct swarm_port *swarm_port_open(struct swarm_net *net, swarm_port_receive_fn *receive, void *owner)
+{
+    const struct sockaddr_storage *server = &net->options.server;
+    socklen_t server_len =
+        server->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    struct epoll_event interest = {.events = EPOLLIN};
+    struct swarm_port *port;
+    int fd = socket(server->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return NULL;
+    if (!bind_source(net, fd) || connect(fd, (const struct sockaddr *)server, server_len) != 0) {
+        close(fd);
+        return NULL;
+    }
+    port = mem_alloc(sizeof(*port));
+    *port = (struct swarm_port){
+        .next = net->ports, .net = net, .receive = receive, .owner = owner, .refs = 1, .fd = fd};
+    interest.data.ptr = port;
+    if (epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &interest) != 0) {
+        close(fd);
+        free(port);
+        return NULL;
+    }
+    if (net->ports)
+        net->ports->prev = port;
+    net->ports = port;
+    return port;
+}
+
+void swarm_port_send(struct swarm_port *port, const uint8_t *datagram, size_t datagram_len)
+{
+    pass(port, datagram, datagram_len, true);
+}
+
+void swarm_port_close(struct swarm_port *port)
+{
+    if (!port)
+        return;
+    port->receive = NULL;
+    port_unref(port);
+}

@@ -1,0 +1,12 @@
+/* swarm_run.h: the command `run`: a fleet from start to report. */
+#ifndef CYAN_LOADTEST_SWARM_RUN_H
+#define CYAN_LOADTEST_SWARM_RUN_H
+
+#include "swarm_models.h"
+#include "swarm_options.h"
+
+int swarm_run(const struct swarm_options *o); /* the exit status */
+/* The devices the options name, made where missing, saved and enrolled. NULL after a line on stderr. */
+struct swarm_models *swarm_run_models(const struct swarm_options *o, struct swarm_crypto *crypto);
+
+#endif

@@ -1,0 +1,119 @@
+#include "swarm_stats.h"
+#include "base/mem.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void swarm_reasons_add(struct swarm_reasons *r, const char *name)
+{
+    size_t i = 0;
+
+    while (i < r->count && strcmp(r->items[i].name, name) != 0)
+        i++;
+    if (i == SWARM_REASONS_MAX)
+        i--; /* the last word stands for the rest; not reached with the words there are */
+    if (i == r->count) {
+        (void)snprintf(r->items[i].name, sizeof(r->items[i].name), "%s", name);
+        r->count++;
+    }
+    r->items[i].count++;
+}
+
+void swarm_samples_add(struct swarm_samples *s, uint64_t value)
+{
+    if (s->count == s->size) {
+        if (s->size == SWARM_SAMPLES_MAX)
+            return;
+        s->size = s->size ? s->size * 2 : 256;
+        s->values = mem_grow(s->values, s->size, sizeof(*s->values));
+    }
+    s->values[s->count++] = value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+void swarm_stats_deinit(struct swarm_stats *s)
+{
+    free(s->ping_rtt_ms.values);
+    free(s->event_rtt_ms.values);
+    free(s->online_ms.values);
+}
+
+static json_t *reasons_json(const struct swarm_reasons *r)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < r->count; i++)
+        json_object_set_new(object, r->items[i].name, json_integer((json_int_t)r->items[i].count));
+    return object;
+}
+
+static uint64_t reasons_total(const struct swarm_reasons *r)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < r->count; i++)
+        total += r->items[i].count;
+    return total;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x < y ? -1 : x > y;
+}
+
+static json_t *samples_json(const struct swarm_samples *s)
+{
+    static const struct {
+        const char *name;
+        unsigned int percent;
+    } wanted[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"max", 100}};
+    json_t *object = json_pack("{s:I}", "count", (json_int_t)s->count);
+
+    if (s->count == 0)
+        return object;
+    qsort(s->values, s->count, sizeof(*s->values), compare);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        json_object_set_new(object, wanted[i].name,
+                            json_integer((json_int_t)s->values[(s->count - 1) * wanted[i].percent / 100]));
+    return object;
+}
+
+json_t *swarm_stats_json(const struct swarm_stats *s)
+{
+    json_t *root = json_object();
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {{"handshakes_ok", s->handshakes_ok},
+                  {"sessions_lost", reasons_total(&s->sessions_lost)},
+                  {"rebinds", s->rebinds},
+                  {"resumes", s->resumes},
+                  {"reboots", s->reboots},
+                  {"goodbyes", s->goodbyes},
+                  {"hellos", s->hellos},
+                  {"describes", s->describes},
+                  {"events_sent", s->events_sent},
+                  {"events_acked", s->events_acked},
+                  {"events_rejected", s->events_rejected},
+                  {"events_received", s->events_received},
+                  {"pings", s->pings},
+                  {"pongs", s->pongs},
+                  {"con_timeouts", s->con_timeouts},
+                  {"server_requests", s->server_requests},
+                  {"function_calls", s->function_calls},
+                  {"variable_reads", s->variable_reads}};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        json_object_set_new(root, counts[i].name, json_integer((json_int_t)counts[i].value));
+    json_object_set_new(root, "handshakes_failed", reasons_json(&s->handshakes_failed));
+    json_object_set_new(root, "sessions_lost_by_reason", reasons_json(&s->sessions_lost));
+    json_object_set_new(root, "refusals", reasons_json(&s->refusals));
+    json_object_set_new(root, "protocol_errors", reasons_json(&s->protocol_errors));
+    json_object_set_new(root, "ping_rtt_ms", samples_json(&s->ping_rtt_ms));
+    json_object_set_new(root, "event_ack_ms", samples_json(&s->event_rtt_ms));
+    json_object_set_new(root, "time_to_online_ms", samples_json(&s->online_ms));
+    return root;
+}

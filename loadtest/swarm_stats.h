@@ -1,0 +1,42 @@
+/* swarm_stats.h: what a run counts, and its report.
+ *
+ * Ownership: embedded in the run; swarm_stats_deinit frees. Loop thread only. */
+#ifndef CYAN_LOADTEST_SWARM_STATS_H
+#define CYAN_LOADTEST_SWARM_STATS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SWARM_REASONS_MAX 32
+#define SWARM_REASON_SIZE 40
+#define SWARM_SAMPLES_MAX 262144
+
+/* Counts by reason; the set is bounded by the code's own words. */
+struct swarm_reasons {
+    struct {
+        char name[SWARM_REASON_SIZE];
+        uint64_t count;
+    } items[SWARM_REASONS_MAX];
+    size_t count;
+};
+void swarm_reasons_add(struct swarm_reasons *r, const char *name);
+
+struct swarm_samples {
+    uint32_t *values; /* ours */
+    size_t count, size;
+};
+void swarm_samples_add(struct swarm_samples *s, uint64_t value); /* kept up to SWARM_SAMPLES_MAX */
+
+struct swarm_stats {
+    uint64_t handshakes_ok, rebinds, resumes, reboots, goodbyes;
+    uint64_t hellos, describes, events_sent, events_acked, events_rejected, events_received;
+    uint64_t pings, pongs, con_timeouts, server_requests, function_calls, variable_reads;
+    struct swarm_reasons handshakes_failed, sessions_lost, refusals, protocol_errors;
+    struct swarm_samples ping_rtt_ms, event_rtt_ms, online_ms;
+};
+void swarm_stats_deinit(struct swarm_stats *s);
+/* The report without what only the run knows; a new reference. */
+json_t *swarm_stats_json(const struct swarm_stats *s);
+
+#endif
