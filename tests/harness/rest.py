@@ -1,0 +1,74 @@
+"""A client of the REST interface on the standard library."""
+
+import http.client
+import json
+import urllib.parse
+
+
+class Answer:
+    def __init__(self, response, body):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = body
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8")
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {self.body[:300]!r}"
+
+
+class Rest:
+    def __init__(self, port, token=None, host="127.0.0.1"):
+        self.host, self.port, self.token = host, port, token
+
+    def with_token(self, token):
+        return Rest(self.port, token, self.host)
+
+    def request(self, method, path, json_body=None, form=None, headers=None, timeout_s=40):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        body = None
+        if json_body is not None:
+            body = json.dumps(json_body)
+            sent["Content-Type"] = "application/json"
+        elif form is not None:
+            body = urllib.parse.urlencode(form)
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        sent.update(headers or {})
+        try:
+            connection.request(method, path, body=body, headers=sent)
+            response = connection.getresponse()
+            return Answer(response, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, json_body=None, **options):
+        return self.request("POST", path, json_body=json_body, **options)
+
+    def put(self, path, json_body=None, **options):
+        return self.request("PUT", path, json_body=json_body, **options)
+
+    def delete(self, path, **options):
+        return self.request("DELETE", path, **options)
+
+    def ok(self, method, path, json_body=None, **options):
+        """The JSON of an answer that must be 200."""
+        answer = self.request(method, path, json_body=json_body, **options)
+        assert answer.status == 200, f"{method} {path}: {answer}"
+        return answer.json
+
+    def device(self, which):
+        return self.ok("GET", f"/v1/devices/{which}")
+
+    def devices(self, **filters):
+        query = "?" + urllib.parse.urlencode(filters) if filters else ""
+        return self.ok("GET", "/v1/devices" + query)

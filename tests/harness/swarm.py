@@ -1,0 +1,151 @@
+"""cyan-swarm: simulated devices, driven over its --control lines (loadtest/README.md)."""
+
+import json
+import subprocess
+import threading
+
+from . import paths, processes
+from .cyand import clean_environment
+from .waiting import wait_until
+
+
+class Swarm:
+    """Runs from the start; devices connect at once. address: in place of the server's, a relay's.
+    devices: how many; file: exact ones, as --devices-file takes them. enrol=False: nobody tells the server of them.
+    Other options are flags: event_interval_ms=500 is --event-interval-ms 500, no_cid=True is --no-cid."""
+
+    def __init__(self, cyand, folder, address=None, devices=0, file=None, enrol=True, **options):
+        folder.mkdir()
+        self.folder = folder
+        self._ledger, self._report = folder / "ledger", folder / "report.json"
+        address = address or cyand.address
+        argv = [paths.SWARM, "run", "--control", "--server", f"{address[0]}:{address[1]}", "--server-key",
+                cyand.settings["keys_dir"] / "server_key.der", "--state-dir", folder / "state", "--ledger", self._ledger,
+                "--report", self._report, "--devices", devices, "--seed", folder.name]
+        if file is not None:
+            (folder / "devices.json").write_text(json.dumps(file))
+            argv += ["--devices-file", folder / "devices.json"]
+        if enrol:
+            (folder / "token").write_text(cyand.rest().token + "\n")
+            argv += ["--api", f"http://127.0.0.1:{cyand.http_port}", "--token-file", folder / "token"]
+        for name, value in options.items():
+            flag = "--" + name.replace("_", "-")
+            argv += [flag] if value is True else [flag, value]
+        self._changed = threading.Condition()
+        self.notices, self._answers, self._errors = [], [], []
+        self._online = {}
+        self._process = processes.start(argv, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        self._readers = [threading.Thread(target=self._read, args=(self._process.stdout, self._take), daemon=True),
+                         threading.Thread(target=self._read, args=(self._process.stderr, self._errors.append), daemon=True)]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(pipe, take):
+        with pipe:
+            for line in pipe:
+                take(line.decode("utf-8", "replace").rstrip("\n"))
+
+    def _take(self, line):
+        notice = json.loads(line)
+        with self._changed:
+            if notice["event"] in ("ok", "error", "status"):
+                self._answers.append(notice)
+            else:
+                self.notices.append(notice)
+            if notice["event"] == "online":
+                self._online[notice["device"]] = True
+            elif notice["event"] in ("offline", "asleep", "stopped"):
+                self._online[notice["device"]] = False
+            self._changed.notify_all()
+
+    def said(self):
+        return "\n".join(self._errors[-20:]) + f"\n{self.notices[-10:]}"
+
+    def _alive(self):
+        assert self._process.poll() is None, f"cyan-swarm ended with {self._process.returncode}: {self.said()}"
+
+    # --- asking ---
+
+    def command(self, cmd, device=None, **fields):
+        """Waits until it is done; fails when the swarm refuses."""
+        line = {"cmd": cmd, **({"device": device} if device else {}), **fields}
+        first = len(self._answers)
+        self._process.stdin.write((json.dumps(line) + "\n").encode())
+        self._process.stdin.flush()
+
+        def answered():
+            self._alive()
+            return next((a for a in self._answers[first:] if a["event"] in ("ok", "error") and a["cmd"] == cmd), None)
+
+        answer = wait_until(answered, f"an answer to {line}", every_s=0.01)
+        assert answer["event"] == "ok", answer
+        return self._answers[first:]
+
+    def status(self):
+        return next(a for a in self.command("status") if a["event"] == "status")
+
+    def publish(self, device, name, data):
+        """Returns when the server has acknowledged it."""
+        first = len(self.notices)
+        self.command("event", device, name=name, data=data)
+        self.wait_notice("acked", device, lambda n: n["name"] == name and n["data"] == data, first)
+
+    # --- watching ---
+
+    def wait_notice(self, event, device=None, also=lambda notice: True, first=0, deadline_s=60):
+        def seen():
+            self._alive()
+            return next((n for n in self.notices[first:]
+                         if n["event"] == event and device in (None, n["device"]) and also(n)), None)
+
+        return wait_until(seen, lambda: f"the swarm tells {event} of {device}; it said {self.said()}", deadline_s)
+
+    def online(self):
+        return sorted(device for device, is_online in list(self._online.items()) if is_online)
+
+    def wait_connected(self, count, deadline_s=90):
+        def connected():
+            self._alive()
+            return len(self.online()) >= count
+
+        wait_until(connected, lambda: f"{count} devices online, {len(self.online())} are: {self.said()}", deadline_s)
+        return self
+
+    def handshakes(self):
+        return self.status()["stats"]["handshakes_ok"]
+
+    def ledger(self):
+        """What the server acknowledged, oldest first: device, name, data."""
+        if not self._ledger.exists():
+            return []
+        lines = self._ledger.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]  # the last is empty, or being written
+
+    def count_acked(self):
+        return self._ledger.read_bytes().count(b"\n") if self._ledger.exists() else 0
+
+    # --- end ---
+
+    def finish(self):
+        """Ends it in good order; its report."""
+        if self._process.poll() is None:
+            self._process.stdin.write(b'{"cmd":"quit"}\n')
+            self._process.stdin.flush()
+        self._process.wait(30)
+        assert self._process.returncode == 0, f"cyan-swarm ended with {self._process.returncode}: {self.said()}"
+        self.close()
+        return json.loads(self._report.read_text())
+
+    def close(self):
+        processes.stop(self._process)
+        if not self._process.stdin.closed:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
+        for reader in self._readers:
+            reader.join(10)
+        fatal = [line for line in self._errors if "Sanitizer" in line or "runtime error" in line or "must" in line]
+        assert not fatal, "\n".join(self._errors[-60:])
