@@ -74,6 +74,8 @@ static json_t *head(const struct fleet_device *device)
     return object;
 }
 
+#define UNDEFINED_VERSION 0xffff /* what firmware outside any product says in its Hello (device-protocol 1.1) */
+
 static void add_rest(json_t *object, const struct fleet_device *device)
 {
     set(object, "online", json_boolean(device->connected));
@@ -89,7 +91,7 @@ static void add_rest(json_t *object, const struct fleet_device *device)
     set_known_text(object, "owner", device->owner);
     set_known_text(object, "system_firmware_version", device->system_release);
     set_known_text(object, "current_build_target", device->system_release);
-    if (device->product_version >= 0)
+    if (device->product_version >= 0 && device->product_version != UNDEFINED_VERSION)
         set(object, "firmware_version", json_integer(device->product_version));
     set_known_text(object, "serial_number", device->serial_number);
     set_known_text(object, "iccid", device->iccid);

@@ -170,6 +170,7 @@ bool link_take_name(struct device *device)
     }
     HASH_ADD(by_id, device->all->by_id, id.bytes, DEVICE_ID_BYTES, device);
     device->is_indexed = true;
+    dtls_name(device->session, device->id.bytes);
     return true;
 }
 

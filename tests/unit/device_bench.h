@@ -1,7 +1,7 @@
 /* device_bench.h: struct devices between a faked DTLS endpoint and a faked registry, for the tests of the
  * device room.
  *
- * Included by one .c file of a test program: it defines dtls_send and dtls_end. What the room asks of the
+ * Included by one .c file of a test program: it defines dtls_send, dtls_end and dtls_name. What the room asks of the
  * registry waits in bench.asked until the test answers it. */
 #ifndef CYAN_TESTS_DEVICE_BENCH_H
 #define CYAN_TESTS_DEVICE_BENCH_H
@@ -94,6 +94,12 @@ bool dtls_send(struct session *s, const uint8_t *data, size_t data_len)
     sent->data_len = data_len;
     memcpy(sent->data, data, data_len);
     return true;
+}
+
+void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES])
+{
+    memcpy(s->name, name, sizeof s->name);
+    s->named = true;
 }
 
 void dtls_end(struct session *s, enum session_end why, bool tell_peer)
