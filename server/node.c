@@ -202,18 +202,26 @@ static int check_schema(const struct config *c)
 static int listen_port(struct node *n, uint16_t port, uint16_t *bound)
 {
     char why[WHY_SIZE], *addresses = mem_string(n->config->coap_bind), *rest = addresses;
-    int err = 0;
+    int err = 0, opened = 0;
     *bound = port;
     for (char *address; err == 0 && (address = strsep(&rest, ", ")) != NULL;) {
         if (*address == '\0')
             continue;
+        if (strcmp(address, "::") == 0 && !udp_has_family(address)) { /* the default names both families */
+            log_warn("listen.skipped address=:: why=no_ipv6");
+            continue;
+        }
         uint16_t got = udp_listen(n->udp, address, *bound, why, sizeof why);
         if (got == 0)
             err = refuse(why);
-        else
+        else {
             *bound = got;
+            opened++;
+        }
     }
     free(addresses);
+    if (err == 0 && opened == 0)
+        err = refuse("coap.bind names no address that can be listened on");
     return err;
 }
 

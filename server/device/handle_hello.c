@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "device/presence.h"
+#include "device/pull.h"
 #include "device/request.h"
 
 #define MESSAGE_BYTES_BEFORE_3_0                                                                             \
@@ -76,6 +77,8 @@ static void welcome(struct device *device, struct device_wait *wait, const struc
     wait_answer(wait, DEVICE_STORED, REFUSED_NOT);
     if (hello->flags & HELLO_UPDATE_APPLIED)
         send_server_hello(device);
+    if (!(hello->flags & HELLO_PUSHES_DESCRIBE))
+        pull_begin(device, clock_ms());
 }
 
 static void on_verdict(struct device *device, struct device_wait *wait, enum device_verdict verdict)

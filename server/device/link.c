@@ -211,6 +211,7 @@ void link_end(struct device *device, enum session_end why, bool tell_peer)
     unindex(device);
     drop_held(device);
     deadline_cancel(device->all->deadlines, &device->watch);
+    deadline_cancel(device->all->deadlines, &device->pull);
     device->end_why = (uint8_t)why;
     device->tell_peer = tell_peer;
     deadline_set(device->all->deadlines, &device->end, clock_ms(), on_end);

@@ -45,6 +45,7 @@ struct device {
     UT_hash_handle by_id;
     struct deadline watch; /* for Hello, then for silence */
     struct deadline end;
+    struct deadline pull; /* of a describe that has to be asked for again */
     uint64_t established_ms, heard_told_ms, event_number;
     uint32_t pending; /* callbacks that will still come */
     uint32_t refusals_logged;
@@ -54,7 +55,9 @@ struct device {
     uint8_t state;   /* enum link_state; written by link_enter alone */
     uint8_t end_why; /* enum session_end */
     uint8_t held_count, subscription_count;
-    bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed;
+    uint8_t pull_left, pull_part,
+        pull_tries; /* describes to ask for, the one being asked for: enum describe_part */
+    bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed, is_pulling;
     bool is_claim; /* quarantined under a key that is nobody's: the ID is only claimed */
 };
 

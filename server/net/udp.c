@@ -184,6 +184,19 @@ static uint16_t bound_port(int fd)
     return ntohs(address.sin6_port); /* same place in both families */
 }
 
+bool udp_has_family(const char *address)
+{
+    struct sockaddr_in6 local;
+    socklen_t local_len;
+    if (!parse_address(&local, &local_len, address, 0))
+        return true; /* udp_listen says what is wrong */
+    int fd = socket(local.sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno != EAFNOSUPPORT;
+    close(fd);
+    return true;
+}
+
 uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why, size_t why_size)
 {
     struct sockaddr_in6 local;

@@ -23,6 +23,8 @@ typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *dat
                             uint64_t now_ms);
 
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* False when this machine has no such address family at all (IPv6 switched off). */
+bool udp_has_family(const char *address);
 /* Opens one socket. address: numeric IPv4 or IPv6. port: host order, 0 = any free one. Returns the port
  * bound, or 0 with a one-line reason in why. */
 must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why,

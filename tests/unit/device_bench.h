@@ -1,8 +1,8 @@
 /* device_bench.h: struct devices between a faked DTLS endpoint and a faked registry, for the tests of the
  * device room.
  *
- * Included by one .c file of a test program: it defines dtls_send, dtls_end and dtls_name. What the room asks of the
- * registry waits in bench.asked until the test answers it. */
+ * Included by one .c file of a test program: it defines dtls_send, dtls_end and dtls_name. What the room asks
+ * of the registry waits in bench.asked until the test answers it. */
 #ifndef CYAN_TESTS_DEVICE_BENCH_H
 #define CYAN_TESTS_DEVICE_BENCH_H
 

@@ -125,6 +125,38 @@ static void a_describe_is_pulled_and_stored(void **state)
     assert_int_equal(answer.ask, DEVICE_ANSWERED);
 }
 
+/* Hello of 1.x: 22 bytes, without flag 0x20. The device waits to be asked (device-protocol 4.1). */
+static void a_device_that_does_not_push_is_asked_for_both_parts(void **state)
+{
+    struct session *s = bench_open(SESSION_DEVICE_OS);
+    (void)state;
+
+    bench_admit(DEVICE_ADMIT, BORON);
+    bench_receive(s, "40020001b168ff000d00030006000d000c" BORON);
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
+    assert_string_equal(bench_sent_hex(), "60000001");
+    bench_run(0);
+    assert_memory_equal(bench_sent_hex(), "4101", 4);
+    assert_string_equal(bench_sent_hex() + 10, "b1644101");
+    acknowledge(s);
+    respond(s, 0x201, "45", "ff7b226d223a5b5d7d");
+    bench_answer(bench.asked_count - 1, DEVICE_BUSY); /* could not be stored: asked again, later */
+    bench_run(9000);
+    assert_string_equal(bench_sent_hex(), "60000201");
+    bench_run(10000);
+    assert_string_equal(bench_sent_hex() + 10, "b1644101");
+    acknowledge(s);
+    respond(s, 0x202, "45", "ff7b226d223a5b5d7d");
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
+    assert_string_equal(bench_sent_hex() + 10, "b1644102");
+    acknowledge(s);
+    respond(s, 0x203, "45", "ff7b2266223a5b5d7d");
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
+    size_t sent = bench.sent_count;
+    bench_run(200000);
+    assert_int_equal(bench.sent_count, sent); /* both are there: no more questions */
+}
+
 static void a_pulled_describe_that_comes_to_nothing(void **state)
 {
     struct session *s = bench_online(SESSION_DEVICE_OS);
@@ -237,6 +269,7 @@ int main(void)
         bench_test(a_ping_outlives_its_session),
         bench_test(a_device_that_is_being_ended_is_not_connected),
         bench_test(a_describe_is_pulled_and_stored),
+        bench_test(a_device_that_does_not_push_is_asked_for_both_parts),
         bench_test(a_pulled_describe_that_comes_to_nothing),
         bench_test(a_pulled_describe_outlives_its_session),
         bench_test(too_many_questions_are_answered_too),
