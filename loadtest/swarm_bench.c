@@ -16,6 +16,7 @@
 #define ANSWER_WAIT_MS 2000
 #define RETRY_MS 50
 #define SETUP_MAX_MS 60000
+#define UNDER_WAY_MAX 64
 
 enum exchange { EXCHANGE_GET, EXCHANGE_PING, EXCHANGE_HELLO };
 enum client_state { CLIENT_CONNECTING, CLIENT_IDLE, CLIENT_WAITING };
@@ -38,6 +39,7 @@ struct bench {
     struct deadline end;
     struct bench_client *clients;
     uint32_t client_count, up_count;
+    uint32_t turn; /* the session that exchanges next */
     enum exchange exchange;
     bool handshakes, measuring;
     uint64_t handshake_count, exchange_count, error_count, start_ms;
@@ -45,11 +47,11 @@ struct bench {
     uint8_t psk[64];
 };
 
+/* utime + stime of /proc/PID/stat, fields 14 and 15: the 12th and 13th word after the name (proc(5)). */
 static double process_cpu_s(double pid)
 {
-    char path[64], line[1024];
-    unsigned long long user = 0, system = 0;
-    const char *after;
+    char path[64], line[1024], *word, *save = NULL;
+    unsigned long long ticks = 0;
     FILE *file;
 
     if (pid < 1)
@@ -58,13 +60,15 @@ static double process_cpu_s(double pid)
     file = fopen(path, "re");
     if (!file)
         return 0;
-    after = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+    word = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
     (void)fclose(file);
-    /* Fields 14 and 15 of proc(5), counted after the name. */
-    if (!after ||
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+    if (!word)
         return 0;
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    word = strtok_r(word + 1, " ", &save);
+    for (int i = 1; word && i <= 13; i++, word = strtok_r(NULL, " ", &save))
+        if (i >= 12)
+            ticks += strtoull(word, NULL, 10);
+    return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double own_cpu_s(void)
@@ -156,13 +160,27 @@ static void on_end(struct deadline *deadline, uint64_t now_ms)
     swarm_loop_end(&b->loop);
 }
 
+/* Sessions take turns, so that all of them are in use while few exchanges are under way: more would only show
+ * the size of the server's socket buffer. */
+static void request_by_next(struct bench *b)
+{
+    for (uint32_t tried = 0; tried < b->client_count; tried++) {
+        struct bench_client *c = &b->clients[b->turn++ % b->client_count];
+
+        if (c->state == CLIENT_IDLE) {
+            request(c);
+            return;
+        }
+    }
+}
+
 /* All clients of "exchanges" have their session: the clock starts. */
 static void start_exchanges(struct bench *b)
 {
     measure_begin(b);
     deadline_set(&b->loop.deadlines, &b->end, clock_ms() + (uint64_t)(b->options->seconds * 1000), on_end);
-    for (uint32_t i = 0; i < b->client_count; i++)
-        request(&b->clients[i]);
+    for (uint32_t i = 0; i < b->client_count && i < UNDER_WAY_MAX; i++)
+        request_by_next(b);
 }
 
 static void on_up(void *owner)
@@ -261,7 +279,7 @@ static void on_message(void *owner, const uint8_t *data, size_t data_len)
             return;
         }
     }
-    request(c);
+    request_by_next(b);
 }
 
 static const struct swarm_session_ops session_ops = {

@@ -21,7 +21,7 @@ static const char *do_event(struct swarm_commands *c, struct swarm_device *d, js
         return "the device is not connected";
     /* From here on the device has this patch, and says so at each connection. */
     if (strcmp(name, "spark/cc3000-patch-version") == 0 && data && strlen(data) < SWARM_CC3000_SIZE)
-        strcpy(d->model->firmware.cc3000, data);
+        memcpy(d->model->firmware.cc3000, data, strlen(data) + 1);
     return NULL;
 }
 

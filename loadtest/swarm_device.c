@@ -211,13 +211,19 @@ static void on_failed(void *owner, enum swarm_dtls_result result, uint8_t alert)
     went_offline(d, reason);
 }
 
+/* An alert before Hello was acknowledged is the server's answer to who we are, and no death of a session. */
 static void on_ended(void *owner, uint8_t alert)
 {
     struct swarm_device *d = owner;
     char reason[SWARM_REASON_SIZE];
 
     (void)snprintf(reason, sizeof(reason), alert ? "ended_by_alert_%u" : "close_notify", alert);
-    swarm_reasons_add(&d->world->stats.sessions_lost, reason);
+    if (alert && d->state == SWARM_DEVICE_GREETING) {
+        swarm_reasons_add(&d->world->stats.refusals, reason);
+        swarm_device_notice(d, "failed", json_pack("{s:s}", "reason", reason));
+    } else {
+        swarm_reasons_add(&d->world->stats.sessions_lost, reason);
+    }
     went_offline(d, reason);
 }
 

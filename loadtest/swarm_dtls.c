@@ -72,7 +72,7 @@ struct swarm_dtls {
 };
 
 static const char *const result_names[] = {
-#define XX(name, text) [SWARM_DTLS_##name] = text,
+#define XX(name, text) [SWARM_DTLS_##name] = (text),
     SWARM_DTLS_RESULT_MAP(XX)
 #undef XX
 };

@@ -98,6 +98,7 @@ static char *name_body(const struct swarm_model *m)
 
 static void lane_request(struct enrolment *e, struct lane *lane)
 {
+    must(lane->model != NULL);
     free(lane->url);
     free(lane->body);
     lane->url = mem_printf("%s/v1/%s/%s", e->target->api, lane->naming ? "devices" : "provisioning",

@@ -39,12 +39,15 @@ static void con_free(struct swarm_con *con)
 
 void swarm_exchange_reset(struct swarm_exchange *e)
 {
-    while (e->cons) {
-        struct swarm_con *con = e->cons;
+    struct swarm_con *next;
 
-        con_unlink(con);
+    for (struct swarm_con *con = e->cons; con; con = next) {
+        next = con->next;
+        deadline_cancel(e->deadlines, &con->retransmit);
         con_free(con);
     }
+    e->cons = NULL;
+    e->con_count = 0;
     free(e->seen);
     e->seen = NULL;
     e->seen_next = 0;

@@ -24,6 +24,7 @@ static bool fail(char error[SWARM_ERROR_SIZE], const char *what, const char *why
     return false;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): nesting inside the hash macros */
 static struct swarm_model *model_get(struct swarm_models *all, const struct device_id *id)
 {
     struct swarm_model *m;
@@ -228,8 +229,10 @@ void swarm_models_free(struct swarm_models *all)
 
     if (!all)
         return;
-    HASH_ITER (hh, all->by_id, m, next) {
-        HASH_DEL(all->by_id, m);
+    m = all->by_id;
+    HASH_CLEAR(hh, all->by_id); /* the index; the models stay chained */
+    for (; m; m = next) {
+        next = m->hh.next;
         bytes_wipe(m, sizeof(*m));
         free(m);
     }

@@ -251,12 +251,21 @@ static void on_poll_closed(uv_handle_t *handle)
 
 void swarm_net_close(struct swarm_net *net)
 {
-    while (net->held)
-        held_free(net, net->held);
-    while (net->ports) {
-        net->ports->refs = 1;
-        port_unref(net->ports);
+    struct held *next_held;
+    struct swarm_port *next_port;
+
+    for (struct held *h = net->held; h; h = next_held) {
+        next_held = h->next;
+        deadline_cancel(net->deadlines, &h->due);
+        free(h);
     }
+    for (struct swarm_port *port = net->ports; port; port = next_port) {
+        next_port = port->next;
+        close(port->fd);
+        free(port);
+    }
+    net->held = NULL;
+    net->ports = NULL;
     uv_close((uv_handle_t *)&net->poll, on_poll_closed);
 }
 

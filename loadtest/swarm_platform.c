@@ -1,5 +1,4 @@
 #include "swarm_platform.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -154,28 +153,40 @@ bool swarm_firmware_set(struct swarm_firmware *fw, const struct swarm_platform *
     return true;
 }
 
+/* One word of a release, up to a space; returns what follows it. */
+static const char *next_word(const char *at, char *word, size_t word_size)
+{
+    size_t len = strcspn(at, " ");
+
+    must(len < word_size);
+    memcpy(word, at, len);
+    word[len] = 0;
+    return at + len + strspn(at + len, " ");
+}
+
 void swarm_platform_firmware(const struct swarm_platform *p, size_t i, struct swarm_firmware *out)
 {
-    const char *at = p->releases[i];
-    char cc3000[SWARM_CC3000_SIZE] = "", f, n;
-    unsigned int system_version, v;
-    int used = 0;
+    char word[SWARM_CC3000_SIZE];
+    uint16_t system_version;
+    const char *at;
 
-    must(at != NULL);
+    must(i < swarm_platform_releases(p));
     memset(out, 0, sizeof(*out));
-    used = 0;
-    if (sscanf(at, "%u %15s%n", &system_version, cc3000, &used) != 2)
-        must(!"release table");
-    for (at += used; sscanf(at, " %c%c:%u%n", &f, &n, &v, &used) == 3; at += used) {
-        bool ok = swarm_firmware_set(out, p, f, n, (uint16_t)v);
+    at = next_word(p->releases[i], word, sizeof(word));
+    system_version = (uint16_t)strtoul(word, NULL, 10);
+    at = next_word(at, word, sizeof(word));
+    if (strcmp(word, "-") != 0)
+        memcpy(out->cc3000, word, sizeof(out->cc3000));
+    while (*at) {
+        bool ok;
 
+        at = next_word(at, word, sizeof(word)); /* like b0:501 */
+        ok = swarm_firmware_set(out, p, word[0], word[1], (uint16_t)strtoul(word + 3, NULL, 10));
         must(ok);
     }
     for (size_t m = 0; m < out->module_count; m++) /* now that all are known */
         set_dependencies(out, p, &out->modules[m]);
-    out->system_version = (uint16_t)system_version;
-    if (strcmp(cc3000, "-") != 0)
-        memcpy(out->cc3000, cc3000, sizeof(out->cc3000));
+    out->system_version = system_version;
 }
 
 uint16_t swarm_platform_max_message(const struct swarm_platform *p, uint16_t system_version)

@@ -264,17 +264,17 @@ static void on_key_change(struct swarm_device *d, const struct swarm_coap_in *in
 }
 
 /* Rules a device's fixed-offset parsers need (device-protocol 3.1, 3.2 and appendix A). */
-static void check_form(struct swarm_device *d, const struct swarm_coap_in *in, char letter)
+static void check_form(struct swarm_device *d, const struct swarm_coap_in *in, uint8_t letter)
 {
     if (!in->path_first)
         swarm_device_error(d, "path_letter_not_first");
-    if (in->token.len != 1 && strchr("dfvsuSF", letter))
+    if (in->token.len != 1 && letter && strchr("dfvsuSF", letter))
         swarm_device_error(d, "token_length");
 }
 
 static void on_request(struct swarm_device *d, const struct swarm_coap_in *in)
 {
-    char letter = in->path_count > 0 && in->path[0].len == 1 ? (char)in->path[0].data[0] : 0;
+    uint8_t letter = in->path_count > 0 && in->path[0].len == 1 ? in->path[0].data[0] : 0;
 
     d->world->stats.server_requests++;
     check_form(d, in, letter);

@@ -6,26 +6,22 @@ CREATE FUNCTION store_hello(dev bytea, mode text, session bigint, spki bytea, ip
     RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     d device;
+    is_new boolean;
     key_sha bytea := sha256(spki);
-    has_keys boolean;
-    has_this boolean;
+    has_keys boolean := false;
+    has_this boolean := false;
 BEGIN
     PERFORM deep_update_lock_facts();
     SELECT * INTO d FROM device WHERE id = dev FOR UPDATE;
-    IF NOT FOUND THEN
-        IF mode = 'known' THEN
-            RETURN 'unknown device';
-        END IF;
-        IF mode = 'quarantine' AND (SELECT count(*) FROM (SELECT FROM device WHERE quarantined LIMIT 10000) q) = 10000 THEN
-            RETURN 'too many devices in quarantine';
-        END IF;
-        INSERT INTO device (id, quarantined) VALUES (dev, mode = 'quarantine') ON CONFLICT DO NOTHING;
-        SELECT * INTO d FROM device WHERE id = dev FOR UPDATE;
-        INSERT INTO audit (actor, action, target, after, reason)
-        VALUES ('policy', 'device.create', encode(dev, 'hex'), jsonb_build_object('quarantined', d.quarantined),
-                mode || ' policy');
-    END IF;
-    IF mode = 'enrol' AND d.quarantined OR mode = 'quarantine' AND NOT d.quarantined THEN
+    is_new := NOT FOUND;
+    IF is_new AND mode = 'known' THEN
+        RETURN 'unknown device';
+    ELSIF is_new AND mode = 'quarantine'
+          AND (SELECT count(*) FROM (SELECT FROM device WHERE quarantined LIMIT 10000) q) = 10000 THEN
+        RETURN 'too many devices in quarantine';
+    ELSIF mode = 'enrol' AND spki IS NULL THEN
+        RETURN 'no key to enrol';
+    ELSIF NOT is_new AND mode <> 'known' AND d.quarantined <> (mode = 'quarantine') THEN
         RETURN 'registered otherwise';
     END IF;
     IF mode <> 'known' AND spki IS NOT NULL THEN
@@ -33,16 +29,19 @@ BEGIN
           FROM device_key k WHERE k.device_id = dev;
         IF has_keys AND NOT has_this THEN
             RETURN 'registered with another key';
+        ELSIF NOT has_keys AND EXISTS (SELECT FROM device_key k WHERE k.sha256 = key_sha AND k.state = 'live'
+                                          AND k.kind <> 'psk') THEN
+            RETURN 'the key belongs to another device';
         END IF;
-        IF NOT has_keys THEN
-            IF EXISTS (SELECT FROM device_key k WHERE k.sha256 = key_sha AND k.state = 'live' AND k.kind <> 'psk') THEN
-                RETURN 'the key belongs to another device';
-            END IF;
-            INSERT INTO device_key (device_id, kind, sha256, data, last_used_at)
-            VALUES (dev, 'p256', key_sha, spki, now());
-        END IF;
-    ELSIF mode = 'enrol' THEN
-        RETURN 'no key to enrol';
+    END IF;
+    IF is_new THEN
+        INSERT INTO device (id, quarantined) VALUES (dev, mode = 'quarantine');
+        INSERT INTO audit (actor, action, target, after, reason)
+        VALUES ('policy', 'device.create', encode(dev, 'hex'), jsonb_build_object('quarantined', mode = 'quarantine'),
+                mode || ' policy');
+    END IF;
+    IF mode <> 'known' AND spki IS NOT NULL AND NOT has_keys THEN
+        INSERT INTO device_key (device_id, kind, sha256, data, last_used_at) VALUES (dev, 'p256', key_sha, spki, now());
     END IF;
     UPDATE device SET
         platform_id = (hello ->> 'platform_id')::integer,
@@ -64,6 +63,8 @@ BEGIN
         PERFORM refresh_deep_update(ARRAY[dev]);
     END IF;
     RETURN 'stored';
+EXCEPTION WHEN unique_violation THEN -- two Hellos at once, of one new device or with one new key: looked at again
+    RAISE EXCEPTION 'registered a moment ago' USING ERRCODE = 'serialization_failure';
 END $$;
 
 -- The modules of a system describe, with their history. cause goes into the history.
