@@ -103,6 +103,7 @@ CREATE INDEX device_list_deep_update ON device (last_handshake DESC NULLS LAST, 
 CREATE INDEX device_list_online ON device (last_handshake DESC NULLS LAST, id) WHERE online;
 CREATE INDEX device_list_quarantined ON device (last_handshake DESC NULLS LAST, id) WHERE quarantined;
 CREATE INDEX device_sig ON device (sig);
+CREATE INDEX device_cc3000 ON device (platform_id, cc3000_patch_version) WHERE cc3000_patch_version IS NOT NULL;
 
 CREATE TABLE device_key (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -137,6 +138,7 @@ CREATE TABLE device_module (
     seen_at timestamptz NOT NULL,
     PRIMARY KEY (device_id, store, func, idx)
 );
+CREATE INDEX device_module_known ON device_module (func, idx, last_known) WHERE store = 0;
 
 -- NULL version: absent.
 CREATE TABLE device_module_history (

@@ -48,22 +48,46 @@ CREATE FUNCTION deep_update_lock_facts() RETURNS void LANGUAGE sql
 CREATE FUNCTION deep_update_lock_rules() RETURNS void LANGUAGE sql
     AS $$ SELECT pg_advisory_xact_lock(3000, 128) $$;
 
--- Sets the flag of these devices; of the whole fleet when ids is NULL. Returns how many changed.
-CREATE FUNCTION refresh_deep_update(ids bytea[]) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE changed bigint;
-BEGIN
-    IF ids IS NULL THEN
-        UPDATE device d SET deep_update_rule = v.rule, requires_deep_update = v.rule IS NOT NULL
-          FROM device_deep_update v
-         WHERE v.device_id = d.id AND d.deep_update_rule IS DISTINCT FROM v.rule;
-    ELSE
-        UPDATE device d SET deep_update_rule = v.rule, requires_deep_update = v.rule IS NOT NULL
-          FROM device_deep_update v
-         WHERE v.device_id = d.id AND d.id = ANY (ids) AND d.deep_update_rule IS DISTINCT FROM v.rule;
-    END IF;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    RETURN changed;
-END $$;
+-- Sets the flag of these devices.
+CREATE FUNCTION refresh_deep_update(ids bytea[]) RETURNS void LANGUAGE sql AS $$
+    UPDATE device d SET deep_update_rule = v.rule, requires_deep_update = v.rule IS NOT NULL
+      FROM device_deep_update v
+     WHERE v.device_id = d.id AND d.id = ANY (ids) AND d.deep_update_rule IS DISTINCT FROM v.rule
+$$;
+
+-- Sets the flag of the whole fleet: the same as the view says of each device, but by sets: each distinct version is compared
+-- once, and only devices that a rule asks or that carry the flag are touched.
+CREATE FUNCTION refresh_deep_update_fleet() RETURNS void LANGUAGE sql AS $$
+    WITH rules AS MATERIALIZED (
+        SELECT id, code, platform_id, body, body ? 'module' AS by_module,
+               module_function_number(body ->> 'module') AS func, coalesce((body ->> 'index')::integer, 0) AS idx,
+               CASE WHEN body ? 'module' THEN (body ->> 'below')::integer END AS below
+          FROM transition_rule WHERE enabled AND kind = 'deep_update_needed'
+    ), versions AS MATERIALIZED (
+        SELECT DISTINCT platform_id, cc3000_patch_version AS version FROM device WHERE cc3000_patch_version IS NOT NULL
+    ), asked AS (
+        SELECT d.id, r.id AS rule_id, r.code
+          FROM rules r
+          JOIN versions v ON v.platform_id = r.platform_id AND deep_update_rule_holds(r.body, v.version, NULL)
+          JOIN device d ON d.platform_id = v.platform_id AND d.cc3000_patch_version = v.version
+         WHERE NOT r.by_module
+        UNION ALL
+        SELECT d.id, r.id, r.code
+          FROM rules r
+          JOIN device_module m ON m.store = 0 AND m.func = r.func AND m.idx = r.idx
+                                  AND m.last_known > 0 AND m.last_known < r.below
+          JOIN device d ON d.id = m.device_id AND d.platform_id = r.platform_id
+         WHERE r.by_module
+    ), verdict AS (
+        SELECT DISTINCT ON (id) id, code FROM asked ORDER BY id, rule_id
+    ), flagged AS (
+        SELECT id, deep_update_rule FROM device WHERE requires_deep_update
+    )
+    UPDATE device d SET deep_update_rule = n.code, requires_deep_update = n.code IS NOT NULL
+      FROM (SELECT id, v.code FROM verdict v FULL JOIN flagged f USING (id)
+             WHERE f.deep_update_rule IS DISTINCT FROM v.code) n
+     WHERE d.id = n.id
+$$;
 
 CREATE FUNCTION on_rules_before() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -72,7 +96,7 @@ BEGIN
 END $$;
 CREATE FUNCTION on_rules_after() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM refresh_deep_update(NULL);
+    PERFORM refresh_deep_update_fleet();
     RETURN NULL;
 END $$;
 -- A body the evaluation could stumble over is refused when it is written, not when a device describes itself.

@@ -281,8 +281,11 @@ struct http *http_new(uv_loop_t *loop, const struct api_settings *settings, stru
     if (!daemon_start(h, fd)) {
         /* libmicrohttpd closes fd in some cases of failure, in others not; it goes with the process that
          * cannot start */
-        (void)snprintf(why, why_size, "http: %s",
-                       h->last_message[0] != '\0' ? h->last_message : "libmicrohttpd does not start");
+        const char *reason = h->last_message[0] != '\0' ? h->last_message : "libmicrohttpd does not start";
+        if (h->certificate.chain != NULL)
+            (void)snprintf(why, why_size, "http: %s (http.tls_cert %s)", reason, settings->tls_cert);
+        else
+            (void)snprintf(why, why_size, "http: %s", reason);
         goto fail;
     }
     handles_start(h, loop);

@@ -96,9 +96,15 @@ static void on_revoked(void *arg, enum fleet_err err, uint64_t revoked)
         respond_ok(r);
 }
 
+/* Of one token: one that was revoked before is not found. */
+static void on_one_revoked(void *arg, enum fleet_err err, uint64_t revoked)
+{
+    on_revoked(arg, err == FLEET_OK && revoked == 0 ? FLEET_NOT_FOUND : err, revoked);
+}
+
 void tokens_revoke_current(struct http_request *r)
 {
-    fleet_revoke_token(r->api->fleet, r->token, on_revoked, r);
+    fleet_revoke_token(r->api->fleet, r->token, on_one_revoked, r);
 }
 
 void tokens_revoke_all(struct http_request *r)
@@ -113,5 +119,5 @@ void tokens_revoke(struct http_request *r)
     if (strlen(token) > HTTP_REQUEST_TOKEN_MAX)
         respond_token_err(r, FLEET_NOT_FOUND);
     else
-        fleet_revoke_token(r->api->fleet, token, on_revoked, r);
+        fleet_revoke_token(r->api->fleet, token, on_one_revoked, r);
 }

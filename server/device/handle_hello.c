@@ -57,7 +57,8 @@ static void reject(struct device *device, struct device_wait *wait, enum refusal
 {
     bool wrong_key = refusal == REFUSED_KEY_ID_MISMATCH || device->enrol;
 
-    link_report(device, wrong_key ? HANDSHAKE_KEY_ID_MISMATCH : HANDSHAKE_REFUSED_BY_POLICY, "hello");
+    dtls_conclude(device->session, wrong_key ? HANDSHAKE_KEY_ID_MISMATCH : HANDSHAKE_REFUSED_BY_POLICY,
+                  "hello");
     wait_refuse(wait, refusal);
     link_end(device, SESSION_END_REFUSED, true);
 }
@@ -68,6 +69,7 @@ static void welcome(struct device *device, struct device_wait *wait, const struc
         reject(device, wait, REFUSED_KEY_ID_MISMATCH);
         return;
     }
+    link_conclude(device, "hello");
     device->enrol = false;
     link_forget_proof(device);
     if (device->state == LINK_WAIT_HELLO)
@@ -125,7 +127,7 @@ void handle_hello(const struct device_request *r)
         hello.has_id = true;
     }
     if (!is_its_own(device, &hello)) {
-        link_report(device, HANDSHAKE_KEY_ID_MISMATCH, "hello");
+        dtls_conclude(device->session, HANDSHAKE_KEY_ID_MISMATCH, "hello");
         request_refuse(r, REFUSED_KEY_ID_MISMATCH, "");
         link_end(device, SESSION_END_REFUSED, true);
         return;

@@ -71,22 +71,9 @@ void link_refused(struct device *device, enum refusal refusal, const char *why)
              log_quote(quoted, sizeof(quoted), why, strlen(why)));
 }
 
-void link_report(const struct device *device, enum handshake_outcome outcome, const char *stage)
+void link_conclude(const struct device *device, const char *stage)
 {
-    struct handshake_attempt attempt = {
-        .outcome = outcome,
-        .stage = stage,
-        .profile = session_profile_name(device->session->profile),
-        .path = device->session->path,
-        .took_ms = (uint32_t)(clock_ms() - device->established_ms),
-    };
-
-    memcpy(attempt.key_sha256, device->key_sha256, sizeof(attempt.key_sha256));
-    if (device->proof != NULL)
-        memcpy(attempt.identity, device->proof->identity, sizeof(device->proof->identity));
-    else if (device->session->profile == SESSION_PSK) /* a PSK identity is the device's ID */
-        link_name(device, attempt.identity);
-    device->all->ops.attempted(device->all->ops.ctx, &attempt);
+    dtls_conclude(device->session, device->quarantined ? HANDSHAKE_QUARANTINED : HANDSHAKE_OK, stage);
 }
 
 void link_forget_proof(struct device *device)
@@ -243,7 +230,8 @@ static void refuse_session(struct device *device, enum device_admission admissio
         device->session->profile == SESSION_PSK ? HANDSHAKE_UNKNOWN_IDENTITY : HANDSHAKE_UNKNOWN_KEY;
 
     link_refused(device, away ? REFUSED_REGISTRY_AWAY : REFUSED_UNKNOWN_KEY, "");
-    link_report(device, away ? HANDSHAKE_REFUSED_BY_POLICY : unknown, away ? "registry_away" : "authorise");
+    dtls_conclude(device->session, away ? HANDSHAKE_REFUSED_BY_POLICY : unknown,
+                  away ? "registry_away" : "authorise");
     link_end(device, SESSION_END_REFUSED, true);
 }
 
@@ -258,8 +246,8 @@ static void admit(struct device *device, enum device_admission admission, const 
         device->has_id = true;
         link_forget_proof(device);
     }
-    if (device->quarantined)
-        link_report(device, HANDSHAKE_QUARANTINED, "authorise");
+    if (device->session->profile != SESSION_DEVICE_OS) /* of a device its Hello decides */
+        link_conclude(device, "authorise");
     link_enter(device, LINK_WAIT_HELLO);
     link_await_hello(device, clock_ms());
     take_held(device);
@@ -334,6 +322,7 @@ static void on_ended(void *ctx, struct session *s, enum session_end why)
         return;
     if (device->state != LINK_ENDING)
         link_end(device, why, false);
+    link_conclude(device, "hello"); /* nothing was said against it until now */
     deadline_cancel(all->deadlines, &device->end);
     coap_peer_deinit(&device->peer);
     asks_end(device);

@@ -72,7 +72,8 @@ void link_await_hello(struct device *device, uint64_t now_ms);
  */
 bool link_take_name(struct device *device);
 void link_forget_proof(struct device *device);
-void link_report(const struct device *device, enum handshake_outcome outcome, const char *stage);
+/* The attempt that made its session was welcome, if only to quarantine; once is enough. */
+void link_conclude(const struct device *device, const char *stage);
 void link_fill_facts(const struct device *device, struct device_facts *facts);
 /* Counts, and logs once a session. */
 void link_refused(struct device *device, enum refusal refusal, const char *why);

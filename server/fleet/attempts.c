@@ -54,9 +54,14 @@ struct attempts *attempts_new(struct fleet *f, struct metrics *metrics)
     return a;
 }
 
-void attempts_free(struct attempts *a)
+void attempts_stop(struct attempts *a)
 {
     deadline_cancel(a->f->deadlines, &a->flush);
+}
+
+void attempts_free(struct attempts *a)
+{
+    attempts_stop(a);
     deinit_columns(a);
     free(a);
 }
@@ -101,7 +106,7 @@ void attempts_push(void *ctx, const struct handshake_attempt *attempt)
     if (attempt->identity[0] && attempt->outcome != HANDSHAKE_OK &&
         attempt->outcome != HANDSHAKE_RATE_LIMITED)
         psk_turns_failed(f->psk_turns, attempt->identity);
-    if (a->count >= ATTEMPTS_MAX) {
+    if (a->count >= ATTEMPTS_MAX || f->stopped) {
         a->dropped->value++;
         return;
     }

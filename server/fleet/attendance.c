@@ -82,7 +82,7 @@ static void on_flush(struct deadline *flush, uint64_t now_ms)
 
 static void plan_flush(struct attendance *p, uint32_t in_ms)
 {
-    if (!p->in_flight && !deadline_is_set(&p->flush))
+    if (!p->in_flight && !p->f->stopped && !deadline_is_set(&p->flush))
         deadline_set(p->f->deadlines, &p->flush, clock_ms() + in_ms, on_flush);
 }
 
@@ -109,6 +109,11 @@ void attendance_free(struct attendance *p)
     DL_FOREACH_SAFE (p->turns, t, next_turn)
         free(t);
     free(p);
+}
+
+void attendance_stop(struct attendance *p)
+{
+    deadline_cancel(p->f->deadlines, &p->flush);
 }
 
 void attendance_wake(struct attendance *p)

@@ -1,21 +1,25 @@
-/* device_change.h: changing what the registry holds about a device; each change is one transaction with its audit row.
+/* device_change.h: changing what the registry holds about a device; each change is one transaction with its
+ * audit row.
  *
- * Every call answers exactly once, from the loop. why: static or borrowed sentence for people, "" when none. */
+ * Every call answers exactly once, from the loop. why: static or borrowed sentence for people, "" when none.
+ */
 #ifndef CYAN_FLEET_DEVICE_CHANGE_H
 #define CYAN_FLEET_DEVICE_CHANGE_H
 
 #include "fleet/device_query.h"
 
-typedef void fleet_change_fn(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why);
+typedef void fleet_change_fn(void *arg, enum fleet_err err, const struct fleet_device *device,
+                             const char *why);
 
-/* name: letters, digits, `_`, `-`, 1 to 64, unique per owner, not 24 hex digits (rest-api 2); NULL leaves it. notes: NULL leaves it. */
-void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const char *which, const char *name,
-                         const char *notes, fleet_change_fn *done, void *arg);
+/* name: letters, digits, `_`, `-`, 1 to 64, unique per owner, not 24 hex digits (rest-api 2); NULL leaves it.
+ * notes: NULL leaves it. */
+void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
+                         const char *name, const char *notes, fleet_change_fn *done, void *arg);
 /* Claims for the actor. Already the actor's: FLEET_OK. Someone else's: FLEET_FORBIDDEN. */
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                         fleet_change_fn *done, void *arg);
-void fleet_unclaim_device(struct fleet *f, const struct fleet_actor *actor, const char *which, fleet_change_fn *done,
-                          void *arg);
+void fleet_unclaim_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
+                          fleet_change_fn *done, void *arg);
 
 enum fleet_key_kind { FLEET_KEY_P256, FLEET_KEY_RSA, FLEET_KEY_PSK };
 struct fleet_key {
@@ -28,14 +32,17 @@ must_check bool fleet_key_from_pem(struct fleet_key *key, const char *pem, size_
 /* PSK of 16 to 64 bytes in hex. */
 must_check bool fleet_key_from_hex(struct fleet_key *key, const char *hex, const char **why);
 
-/* Adds a key to a device, creating the device when it is new (owned by nobody... or by the actor when the actor is an owner).
- * The two newest keys of a device stay live, so that a key can be rotated; a third retires the oldest and ends a session made with it.
- * A key that belongs to another device: FLEET_CONFLICT. */
+/* Adds a key to a device, creating the device when it is new (owned by nobody... or by the actor when the
+ * actor is an owner). The two newest keys of a device stay live, so that a key can be rotated; a third
+ * retires the oldest and ends a session made with it. A key that belongs to another device: FLEET_CONFLICT.
+ */
 void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                             const struct fleet_key *key, int product_id, fleet_change_fn *done, void *arg);
 
-/* Offline form, before the loop runs (cyand device add). Returns 0, or -1 with a one-line reason. name may be NULL. */
-must_check int fleet_provision_sync(struct pg_sync *s, const struct device_id *id, const struct fleet_key *key,
-                                    const char *name, char *why, size_t why_size);
+/* Offline form, before the loop runs (cyand device add). Returns 0, or -1 with a one-line reason. name may be
+ * NULL. */
+must_check int fleet_provision_sync(struct pg_sync *s, const struct device_id *id,
+                                    const struct fleet_key *key, const char *name, char *why,
+                                    size_t why_size);
 
 #endif

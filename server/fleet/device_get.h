@@ -1,4 +1,5 @@
-/* device_get.h: reading one device after a change to it, without asking again who may. Private to this room. */
+/* device_get.h: reading one device after a change to it, without asking again who may. Private to this room.
+ */
 #ifndef CYAN_FLEET_DEVICE_GET_H
 #define CYAN_FLEET_DEVICE_GET_H
 

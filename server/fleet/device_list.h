@@ -12,6 +12,7 @@ struct device_list_params { /* owns the text behind the parameters */
     char pattern[200];
     struct pg_param params[DEVICE_LIST_PARAMS];
 };
-void device_list_fill(struct device_list_params *p, const struct fleet_actor *actor, const struct fleet_filter *filter);
+void device_list_fill(struct device_list_params *p, const struct fleet_actor *actor,
+                      const struct fleet_filter *filter);
 
 #endif

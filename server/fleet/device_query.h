@@ -1,6 +1,7 @@
 /* device_query.h: reading devices: list, detail, modules, history.
  *
- * Every call answers exactly once, from the loop. Rows and strings are borrowed, valid during the callback. */
+ * Every call answers exactly once, from the loop. Rows and strings are borrowed, valid during the callback.
+ */
 #ifndef CYAN_FLEET_DEVICE_QUERY_H
 #define CYAN_FLEET_DEVICE_QUERY_H
 
@@ -10,10 +11,10 @@ enum fleet_tri { FLEET_ANY = -1, FLEET_NO = 0, FLEET_YES = 1 };
 
 struct fleet_filter {
     enum fleet_tri requires_deep_update, connected, quarantined;
-    int platform_id, product_id;                  /* -1 = any */
-    const char *name;                             /* NULL = any; exact, or a prefix when it ends in '*' */
-    uint64_t heard_before_ms, heard_after_ms;     /* Unix ms; 0 = any */
-    uint32_t page, per_page;                      /* page from 1; per_page 0 = all */
+    int platform_id, product_id;              /* -1 = any */
+    const char *name;                         /* NULL = any; exact, or a prefix when it ends in '*' */
+    uint64_t heard_before_ms, heard_after_ms; /* Unix ms; 0 = any */
+    uint32_t page, per_page;                  /* page from 1; per_page 0 = all */
 };
 void fleet_filter_init(struct fleet_filter *filter); /* everything, all pages */
 
@@ -29,12 +30,12 @@ struct fleet_device {
     const char *last_ip;                       /* NULL = none */
     bool connected;
     int platform_id, product_id, product_version; /* -1 = unknown */
-    const char *status;   /* `normal` or `safe_mode` */
+    const char *status;                           /* `normal` or `safe_mode` */
     bool requires_deep_update, quarantined;
     const char *cc3000_patch_version; /* NULL = none */
     const char *system_release;       /* `6.2.0`, NULL = unknown */
     const char *serial_number, *iccid, *imei;
-    const char *owner;                /* user name, NULL = unclaimed */
+    const char *owner;                   /* user name, NULL = unclaimed */
     int updates_enabled, updates_forced; /* -1 unknown, 0, 1 */
     const char *last_reset;
     /* detail only */
@@ -45,31 +46,32 @@ struct fleet_device {
     const char *deep_update_reason; /* sentence of the rule that asks for it, NULL = none */
 };
 
-/* total: how many devices the filter lets through; counted up to FLEET_COUNT_MAX beyond the page, more are not counted. */
-#define FLEET_COUNT_MAX 10000
+/* total: how many devices the filter lets through; counted up to FLEET_COUNT_MAX beyond the page, more are
+ * not counted. */
+#define FLEET_COUNT_MAX 1000
 typedef void fleet_devices_fn(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count,
                               uint64_t total);
 void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const struct fleet_filter *filter,
                         fleet_devices_fn *done, void *arg);
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
-/* which: 24 hex digits, or a name (ids win over names). FLEET_FORBIDDEN when it belongs to someone else. FLEET_CONFLICT when
- * several owners have a device of this name and the actor, who sees all, has none. */
-void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which, fleet_device_fn *done,
-                      void *arg);
+/* which: 24 hex digits, or a name (ids win over names). FLEET_FORBIDDEN when it belongs to someone else.
+ * FLEET_CONFLICT when several owners have a device of this name and the actor, who sees all, has none. */
+void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
+                      fleet_device_fn *done, void *arg);
 
 struct fleet_module {
-    char function;      /* letter, as in describe JSON */
+    char function; /* letter, as in describe JSON */
     int index, version, store;
-    bool valid;         /* every check it went through was passed */
-    const char *hash;   /* hex, NULL = not stated */
+    bool valid;               /* every check it went through was passed */
+    const char *hash;         /* hex, NULL = not stated */
     const char *dependencies; /* JSON array text [{"f":"s","n":"1","v":2302}] */
     uint64_t seen_ms;
 };
 struct fleet_module_change {
     char function;
     int index, old_version, new_version; /* -1 = absent */
-    const char *cause; /* `describe`, ... */
+    const char *cause;                   /* `describe`, ... */
     uint64_t at_ms;
 };
 typedef void fleet_modules_fn(void *arg, enum fleet_err err, const struct device_id *id,

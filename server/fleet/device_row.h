@@ -1,18 +1,22 @@
-/* device_row.h: the columns of a device as every query selects them, and their way into struct fleet_device. */
+/* device_row.h: the columns of a device as every query selects them, and their way into struct fleet_device.
+ */
 #ifndef CYAN_FLEET_DEVICE_ROW_H
 #define CYAN_FLEET_DEVICE_ROW_H
 
 #include "fleet/device_query.h"
 
 /* Of `device d LEFT JOIN users u ON u.id = d.owner_id`. */
-#define DEVICE_COLUMNS                                                                                                 \
-    "d.id, d.name, d.last_app, d.notes, to_ms(d.last_heard), to_ms(d.last_handshake), d.last_ip, d.online,"           \
-    " d.platform_id, d.product_id, d.product_version, d.status, d.requires_deep_update, d.quarantined,"                \
-    " d.cc3000_patch_version, d.system_version, d.serial_number, d.iccid, d.imei, u.name AS owner, d.updates_enabled," \
+#define DEVICE_COLUMNS                                                                                       \
+    "d.id, d.name, d.last_app, d.notes, to_ms(d.last_heard), to_ms(d.last_handshake), d.last_ip, d.online,"  \
+    " d.platform_id, d.product_id, d.product_version, d.status, d.requires_deep_update, d.quarantined,"      \
+    " d.cc3000_patch_version, d.system_version, d.serial_number, d.iccid, d.imei, u.name AS owner, "         \
+    "d.updates_enabled,"                                                                                     \
     " d.updates_forced, d.last_reset"
 #define DEVICE_COLUMN_COUNT 23
 
-/* Fills device from the columns that start at first; its strings point into result and into release (16 bytes). */
-void device_row_read(struct fleet_device *device, const struct pg_result *result, int row, int first, char release[16]);
+/* Fills device from the columns that start at first; its strings point into result and into release (16
+ * bytes). */
+void device_row_read(struct fleet_device *device, const struct pg_result *result, int row, int first,
+                     char release[16]);
 
 #endif

@@ -166,6 +166,18 @@ static void watch_oldest(struct event_queue *q)
         deadline_cancel(q->f->deadlines, &q->hold);
 }
 
+void event_queue_stop(struct event_queue *q)
+{
+    deadline_cancel(q->f->deadlines, &q->linger);
+    deadline_cancel(q->f->deadlines, &q->hold);
+    while (q->waiting) {
+        struct queued_event *e = q->waiting;
+        DL_DELETE(q->waiting, e);
+        q->waiting_count--;
+        finish(q, e, DEVICE_BUSY);
+    }
+}
+
 struct turned_away {
     device_done_fn *done;
     void *arg;
@@ -183,7 +195,7 @@ void event_queue_push(void *ctx, const struct device_facts *facts, const struct 
 {
     struct fleet *f = ctx;
     struct event_queue *q = f->events;
-    if (q->waiting_count >= EVENT_QUEUE_MAX) {
+    if (q->waiting_count >= EVENT_QUEUE_MAX || f->stopped) {
         struct turned_away *t = mem_alloc(sizeof *t);
         *t = (struct turned_away){.done = done, .arg = arg};
         q->busy->value++;

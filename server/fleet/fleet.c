@@ -117,6 +117,8 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
     struct fleet *f = arg;
     if (err == PG_REFUSED)
         log_error("fleet.start_refused sqlstate=%s", pg_sqlstate(result));
+    if (f->stopped)
+        return;
     if (err != PG_OK) {
         deadline_set(f->deadlines, &f->restart, clock_ms() + RESTART_AGAIN_MS, on_restart);
         return;
@@ -154,7 +156,13 @@ static void finish_drain(struct fleet *f)
     if (!done)
         return;
     f->drained = NULL;
+    f->stopped = true;
     deadline_cancel(f->deadlines, &f->drain_limit);
+    deadline_cancel(f->deadlines, &f->restart);
+    attendance_stop(f->attendance);
+    attempts_stop(f->attempts);
+    retention_stop(f->retention);
+    event_queue_stop(f->events);
     done(arg);
 }
 

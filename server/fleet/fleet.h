@@ -1,5 +1,5 @@
-/* fleet.h: the registry of devices in Postgres: the object the other files of this room work on, and its answers to the
- * device room (struct device_ops).
+/* fleet.h: the registry of devices in Postgres: the object the other files of this room work on, and its
+ * answers to the device room (struct device_ops).
  *
  * Ownership: made by main; borrows pg, deadlines and metrics, which outlive it. Loop thread only. */
 #ifndef CYAN_FLEET_FLEET_H
@@ -29,10 +29,12 @@ void fleet_reload(struct fleet *f, const struct fleet_settings *settings);
 const struct device_ops *fleet_device_ops(struct fleet *f);
 /* Set once after devices_new: claim answers, revocation and pings go through it. */
 void fleet_set_devices(struct fleet *f, struct devices *devices);
-/* At start: marks every device of this node offline (reason `restart`) that an earlier process left online; retried until
- * Postgres is there. */
+/* At start: marks every device of this node offline (reason `restart`) that an earlier process left online;
+ * retried until Postgres is there. */
 void fleet_start(struct fleet *f);
-/* Writes the pending presence batch, then calls done; at most 2 s. Devices are marked offline with reason `shutdown`. */
+/* When no device and no person is served any more: writes the pending presence batch, marks devices offline
+ * with reason `shutdown`, then calls done; at most 2 s. From then on nothing is asked of Postgres: pg_close
+ * may follow, which ends what is still under way, then fleet_free. */
 void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg);
 void fleet_free(struct fleet *f);
 bool fleet_is_up(const struct fleet *f); /* Postgres reachable */
@@ -52,8 +54,9 @@ enum fleet_role { FLEET_OWNER, FLEET_OPERATOR, FLEET_ADMIN };
 const char *fleet_role_name(enum fleet_role role);
 bool fleet_role_parse(enum fleet_role *role, const char *text);
 
-/* Who asks. Operators and admins see every device, owners their own. Unclaim, rename of foreign devices: operator and admin;
- * provisioning and tokens of others: admin only (provisioning a not yet known device: operator too). */
+/* Who asks. Operators and admins see every device, owners their own. Unclaim, rename of foreign devices:
+ * operator and admin; provisioning and tokens of others: admin only (provisioning a not yet known device:
+ * operator too). */
 struct fleet_actor {
     int64_t user_id;
     char user_name[65];

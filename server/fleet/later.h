@@ -1,8 +1,8 @@
-/* later.h: calls made from the next turn of the loop, for answers that are known at once but may not be given from inside
- * the call that asked.
+/* later.h: calls made from the next turn of the loop, for answers that are known at once but may not be given
+ * from inside the call that asked.
  *
- * Ownership: embedded in struct fleet. ctx is the caller's; what has not been called when later_deinit comes is
- * dropped. Loop thread only. */
+ * Ownership: embedded in struct fleet. ctx is the caller's; what has not been called when later_deinit comes
+ * is dropped. Loop thread only. */
 #ifndef CYAN_FLEET_LATER_H
 #define CYAN_FLEET_LATER_H
 

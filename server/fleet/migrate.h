@@ -1,5 +1,6 @@
-/* migrate.h: brings the schema to this program's version: migrations/NNNN_name.sql, built into the program, applied in order, each in a
- * transaction, under an advisory lock; a schema newer than the program is refused. */
+/* migrate.h: brings the schema to this program's version: migrations/NNNN_name.sql, built into the program,
+ * applied in order, each in a transaction, under an advisory lock; a schema newer than the program is
+ * refused. */
 #ifndef CYAN_FLEET_MIGRATE_H
 #define CYAN_FLEET_MIGRATE_H
 

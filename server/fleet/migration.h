@@ -1,4 +1,5 @@
-/* migration.h: the files of migrations/ as cmake/embed.cmake built them into the program, in order of name. */
+/* migration.h: the files of migrations/ as cmake/embed.cmake built them into the program, in order of name.
+ */
 #ifndef CYAN_FLEET_MIGRATION_H
 #define CYAN_FLEET_MIGRATION_H
 

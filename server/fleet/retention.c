@@ -41,7 +41,10 @@ static void on_round(struct deadline *next, uint64_t now_ms);
 
 static void plan(struct retention *r, uint32_t in_ms)
 {
-    deadline_set(r->f->deadlines, &r->next, clock_ms() + in_ms, on_round);
+    uint64_t at_ms = clock_ms() + in_ms;
+    if (r->f->stopped || (deadline_is_set(&r->next) && r->next.at_ms <= at_ms))
+        return; /* what is due sooner stays */
+    deadline_set(r->f->deadlines, &r->next, at_ms, on_round);
 }
 
 static void on_attempts_deleted(void *arg, enum pg_err err, const struct pg_result *result)
@@ -104,9 +107,14 @@ struct retention *retention_new(struct fleet *f, struct metrics *metrics)
     return r;
 }
 
-void retention_free(struct retention *r)
+void retention_stop(struct retention *r)
 {
     deadline_cancel(r->f->deadlines, &r->next);
+}
+
+void retention_free(struct retention *r)
+{
+    retention_stop(r);
     free(r);
 }
 

@@ -39,6 +39,7 @@ struct fleet {
     struct retention *retention;
     struct psk_turns *psk_turns;
     struct token_cache *tokens;
+    bool stopped;               /* drained: Postgres is not asked any more */
     bool started;               /* what an earlier process left online has been marked offline */
     struct deadline restart;    /* asks again */
     void (*drained)(void *arg); /* NULL unless draining */

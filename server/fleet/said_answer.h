@@ -10,8 +10,10 @@ struct said_answer {
     const char *what; /* static text */
     struct device_id id;
 };
-struct said_answer *said_answer_new(const struct device_facts *facts, const char *what, device_done_fn *done, void *arg);
-/* pg_done_fn of a statement that returns one text: `stored` or `t`, else why it was rejected. Frees its arg. */
+struct said_answer *said_answer_new(const struct device_facts *facts, const char *what, device_done_fn *done,
+                                    void *arg);
+/* pg_done_fn of a statement that returns one text: `stored` or `t`, else why it was rejected. Frees its arg.
+ */
 void said_answer_give(void *arg, enum pg_err err, const struct pg_result *result);
 
 #endif

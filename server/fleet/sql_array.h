@@ -1,4 +1,5 @@
-/* sql_array.h: one column of many rows as a Postgres array literal, to be sent as a single parameter and unnested.
+/* sql_array.h: one column of many rows as a Postgres array literal, to be sent as a single parameter and
+ * unnested.
  *
  * Values are quoted and escaped, so that no text of a peer can end its element. Ownership: init/deinit. */
 #ifndef CYAN_FLEET_SQL_ARRAY_H

@@ -7,13 +7,13 @@
 #define FLEET_TOKEN_TEXT_SIZE 41
 
 typedef void fleet_actor_fn(void *arg, enum fleet_err err, const struct fleet_actor *actor);
-/* token: as presented, any text up to 128 bytes. FLEET_NOT_FOUND when unknown, expired or revoked. Answers of the last few seconds
- * are cached by hash, bounded; a revocation on this node empties its entry at once. */
+/* token: as presented, any text up to 128 bytes. FLEET_NOT_FOUND when unknown, expired or revoked. Answers of
+ * the last few seconds are cached by hash, bounded; a revocation on this node empties its entry at once. */
 void fleet_check_token(struct fleet *f, const char *token, fleet_actor_fn *done, void *arg);
 
 struct fleet_token_row {
     int64_t id;
-    const char *prefix;  /* first 6 digits, to tell tokens apart */
+    const char *prefix; /* first 6 digits, to tell tokens apart */
     const char *user, *client;
     enum fleet_role role;
     uint64_t created_ms, expires_ms, last_used_ms; /* Unix ms, 0 = never */
@@ -25,11 +25,13 @@ void fleet_list_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_t
 typedef void fleet_revoke_fn(void *arg, enum fleet_err err, uint64_t revoked);
 /* Holding the token is the authority to revoke it (rest-api 0.3). */
 void fleet_revoke_token(struct fleet *f, const char *token, fleet_revoke_fn *done, void *arg);
-void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_revoke_fn *done, void *arg);
+void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_revoke_fn *done,
+                             void *arg);
 
 /* cyand token create: makes the user when new (its role is set to role), prints nothing; text gets the token.
  * expires_s 0 = never. Returns 0, or -1 with a one-line reason. */
-must_check int fleet_create_token_sync(struct pg_sync *s, const char *user, enum fleet_role role, uint64_t expires_s,
-                                       char text[FLEET_TOKEN_TEXT_SIZE], char *why, size_t why_size);
+must_check int fleet_create_token_sync(struct pg_sync *s, const char *user, enum fleet_role role,
+                                       uint64_t expires_s, char text[FLEET_TOKEN_TEXT_SIZE], char *why,
+                                       size_t why_size);
 
 #endif

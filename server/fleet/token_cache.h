@@ -1,4 +1,5 @@
-/* token_cache.h: answers about tokens, kept a few seconds by the hash of the token, so that a burst of requests asks once. */
+/* token_cache.h: answers about tokens, kept a few seconds by the hash of the token, so that a burst of
+ * requests asks once. */
 #ifndef CYAN_FLEET_TOKEN_CACHE_H
 #define CYAN_FLEET_TOKEN_CACHE_H
 
@@ -9,7 +10,8 @@
 
 struct token_cache *token_cache_new(void);
 void token_cache_free(struct token_cache *c);
-bool token_cache_get(struct token_cache *c, const uint8_t sha256[32], uint64_t now_ms, struct fleet_actor *actor);
+bool token_cache_get(struct token_cache *c, const uint8_t sha256[32], uint64_t now_ms,
+                     struct fleet_actor *actor);
 /* for_ms: at most so long, whatever TOKEN_CACHE_MS says: a token may expire sooner. */
 void token_cache_put(struct token_cache *c, const uint8_t sha256[32], uint64_t now_ms, uint64_t for_ms,
                      const struct fleet_actor *actor);

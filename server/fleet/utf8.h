@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Copies whole characters as far as they fit; a byte that is no UTF-8 (RFC 3629), or NUL, becomes `?`. Returns out,
- * NUL-terminated. */
+/* Copies whole characters as far as they fit; a byte that is no UTF-8 (RFC 3629), or NUL, becomes `?`.
+ * Returns out, NUL-terminated. */
 const char *utf8_clean(char *out, size_t out_size, const void *data, size_t data_len);
 
 #endif

@@ -160,6 +160,7 @@ void dtls_end(struct session *s, enum session_end why, bool tell_peer)
     d->ended->value++;
     d->session_gauge->value = d->sessions.count;
     d->ops->ended(d->ops_ctx, s, why);
+    dtls_conclude(s, HANDSHAKE_OK, "");
     bytes_wipe(&s->record, sizeof s->record);
     free(s);
 }

@@ -34,7 +34,7 @@ struct dtls_ops {
     void (*receive)(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms);
     /* The session is over; s is freed when this returns. */
     void (*ended)(void *ctx, struct session *s, enum session_end why);
-    /* Every handshake attempt ends in exactly one outcome. proof: NULL when nothing was proved. */
+    /* Every handshake attempt ends in exactly one outcome. */
     void (*attempted)(void *ctx, const struct handshake_attempt *attempt);
 };
 
@@ -65,6 +65,10 @@ size_t dtls_handshake_count(const struct dtls *d);
 
 /* psk NULL: unknown identity. The key is copied. */
 void dtls_psk_answer(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
+
+/* How the attempt that made s ended: ok, or for what reason its owner sends it away, and at which stage
+ * (static text). The first call counts; a session that ends without one counts as ok. */
+void dtls_conclude(struct session *s, enum handshake_outcome outcome, const char *stage);
 
 /* Sends one application record; false when the session cannot (too long, socket full): as if lost. */
 bool dtls_send(struct session *s, const uint8_t *data, size_t data_len);

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #include "handshake/dtls_private.h"
 
 enum { ALERT_FATAL = 2, ALERT_HANDSHAKE_FAILURE = 40, ALERT_PROTOCOL_VERSION = 70 };
+
+#define STORM_HANDSHAKES 64 /* at once; fewer leave no gap worth closing */
 
 struct dtls_psk_query {
     struct dtls *dtls;
@@ -28,6 +31,16 @@ static bool in_flight(const struct handshake *h)
     return !h->session;
 }
 
+/* A handshake takes some 10 KB, a session under one: what a storm took goes back to the system, not to later
+ * sessions. */
+static void settle(struct dtls *d)
+{
+    if (d->most_in_flight < STORM_HANDSHAKES || d->share.in_flight > d->most_in_flight / 8)
+        return;
+    d->most_in_flight = d->share.in_flight;
+    (void)malloc_trim(0);
+}
+
 void dtls_drop_handshake(struct dtls *d, struct handshake *h)
 {
     if (in_flight(h))
@@ -39,6 +52,7 @@ void dtls_drop_handshake(struct dtls *d, struct handshake *h)
     d->in_flight_gauge->value = d->share.in_flight;
     HASH_DELETE(by_peer, d->handshakes, h);
     handshake_free(h);
+    settle(d);
 }
 
 static void report(struct dtls *d, const struct handshake_attempt *attempt)
@@ -87,21 +101,38 @@ static bool proved_nothing(const struct session_proof *proof)
 static void establish(struct dtls *d, struct handshake *h, uint64_t now_ms)
 {
     struct session_proof proof;
+    struct handshake_attempt attempt;
     handshake_take_proof(h, &proof);
     if (proved_nothing(&proof))
         h->outcome = HANDSHAKE_UNKNOWN_KEY;
     else if (d->sessions.count >= d->settings.max_sessions)
         h->outcome = HANDSHAKE_RATE_LIMITED;
-    report_end(d, h, now_ms);
+    handshake_describe(h, &attempt, now_ms);
     if (h->outcome != HANDSHAKE_OK) {
+        handshake_refuse(h);
+        report(d, &attempt);
         dtls_drop_handshake(d, h);
         return;
     }
     fair_share_release(&d->share, h->network);
     d->in_flight_gauge->value = d->share.in_flight;
     struct session *s = dtls_add_session(d, h, now_ms);
+    s->attempt = mem_copy(&attempt, sizeof attempt); /* the owner has the last word on it */
     deadline_set(d->deadlines, &h->give_up, now_ms + HANDSHAKE_LINGER_MS, on_linger_over);
     d->ops->established(d->ops_ctx, s, &proof); /* last: it may end the session */
+}
+
+void dtls_conclude(struct session *s, enum handshake_outcome outcome, const char *stage)
+{
+    struct handshake_attempt *attempt = s->attempt;
+    if (!attempt)
+        return;
+    s->attempt = NULL;
+    attempt->outcome = outcome;
+    if (outcome != HANDSHAKE_OK)
+        attempt->stage = stage;
+    report(s->dtls, attempt);
+    free(attempt);
 }
 
 static void ask_psk(struct dtls *d, struct handshake *h)
@@ -209,11 +240,15 @@ static void send_hello_verify(struct dtls *d, const struct net_path *path, const
     (void)udp_send(d->udp, path, out, sizeof out);
 }
 
-static void send_plain_alert(struct dtls *d, const struct net_path *path, uint8_t description)
+/* hello: the datagram it answers. Its record's version and number are taken: clients drop what is of another
+ * version, and what has the number of our HelloVerifyRequest. */
+static void send_plain_alert(struct dtls *d, const struct net_path *path, const uint8_t *hello,
+                             uint8_t description)
 {
     uint8_t out[RECORD_HEADER_BYTES + 2];
     struct bytes_writer w;
-    start_record(&w, out, sizeof out, RECORD_ALERT, 0, 2);
+    start_record(&w, out, sizeof out, RECORD_ALERT, be48_load(hello + 5), 2);
+    memcpy(out + 1, hello + 1, 2);
     bytes_put_u8(&w, ALERT_FATAL);
     bytes_put_u8(&w, description);
     (void)udp_send(d->udp, path, out, sizeof out);
@@ -238,6 +273,8 @@ static void start(struct dtls *d, const struct net_path *path, const struct clie
     h->on_retransmit = on_retransmit;
     HASH_ADD_KEYPTR(by_peer, d->handshakes, h->path.peer_ip, NET_PEER_BYTES, h);
     deadline_set(d->deadlines, &h->give_up, now_ms + d->settings.handshake_timeout_ms, on_give_up);
+    if (d->share.in_flight > d->most_in_flight)
+        d->most_in_flight = d->share.in_flight;
     d->in_flight_gauge->value = d->share.in_flight;
     dtls_feed(d, h, data, data_len, now_ms);
 }
@@ -248,7 +285,7 @@ static void on_proved_hello(struct dtls *d, const struct net_path *path, const s
     enum session_profile profile;
     enum handshake_outcome outcome = client_hello_profile(hello, &profile);
     if (outcome != HANDSHAKE_OK) {
-        send_plain_alert(d, path,
+        send_plain_alert(d, path, data,
                          outcome == HANDSHAKE_UNSUPPORTED_VERSION ? ALERT_PROTOCOL_VERSION
                                                                   : ALERT_HANDSHAKE_FAILURE);
         report_early(d, path, outcome, "");

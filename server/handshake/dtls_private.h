@@ -41,6 +41,7 @@ struct dtls {
     struct cookie_secrets cookies;
     struct cookie_watch watch;
     struct fair_share share;
+    uint32_t most_in_flight; /* since memory was last given back */
     struct session_table sessions;
     struct handshake *handshakes;   /* uthash by peer: in flight, and complete ones that linger */
     struct dtls_psk_query *queries; /* unanswered */

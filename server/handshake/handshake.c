@@ -262,6 +262,16 @@ void handshake_resend(struct handshake *h)
         h->resends = HANDSHAKE_RESERVED_SEQ;
 }
 
+void handshake_refuse(struct handshake *h)
+{
+    must(h->state == HANDSHAKE_COMPLETE);
+    hooks_enter(&h->hooks);
+    /* If it is lost, so is the peer's next message. */
+    (void)mbedtls_ssl_send_alert_message(&h->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                         MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
+    hooks_leave();
+}
+
 void handshake_expire(struct handshake *h)
 {
     fail(h, h->flight_4_sent ? HANDSHAKE_TIMEOUT_AFTER_FLIGHT_4 : HANDSHAKE_MALFORMED);

@@ -94,6 +94,8 @@ void handshake_give_psk(struct handshake *h, const uint8_t *psk, size_t psk_len,
 void handshake_tick(struct handshake *h, uint64_t now_ms);
 /* The peer has lost our last flight: sends it again, a bounded number of times. COMPLETE only. */
 void handshake_resend(struct handshake *h);
+/* Tells the peer that it is not welcome (fatal access_denied). COMPLETE only. */
+void handshake_refuse(struct handshake *h);
 /* The owner's deadline passed: FAILED, with the outcome that fits. */
 void handshake_expire(struct handshake *h);
 

@@ -62,10 +62,11 @@ struct session {
 
     /* private to this room */
     struct dtls *dtls;
-    struct handshake *handshake; /* kept until the first application record, else NULL */
-    UT_hash_handle by_id;        /* all: the connection ID, negotiated or not */
-    UT_hash_handle by_peer;      /* those whose records carry no connection ID */
-    UT_hash_handle by_name;      /* of these, the ones dtls_name was called for */
+    struct handshake *handshake;       /* kept until the first application record, else NULL */
+    struct handshake_attempt *attempt; /* ours: what made this session, until dtls_conclude; then NULL */
+    UT_hash_handle by_id;              /* all: the connection ID, negotiated or not */
+    UT_hash_handle by_peer;            /* those whose records carry no connection ID */
+    UT_hash_handle by_name;            /* of these, the ones dtls_name was called for */
     uint8_t name[SESSION_NAME_BYTES];
     bool named;
     struct session *older, *newer; /* order of activity: expiry looks at the oldest only */

@@ -240,10 +240,22 @@ struct pg *pg_new(uv_loop_t *loop, const char *conninfo, int pool_size, struct m
     return pg;
 }
 
+/* A callback may ask again: that query is refused into the paused list, which ends here too. */
+static void end_all(struct pg *pg)
+{
+    while (pg->queue || pg->paused) {
+        struct pg_query *q = pg->queue ? pg->queue : pg->paused;
+        bool was_sent = q->was_sent;
+        unlist(q);
+        pg_query_finish(q, was_sent ? PG_UNKNOWN : PG_AWAY, NULL);
+    }
+}
+
 void pg_handle_closed(struct pg *pg)
 {
     if (--pg->open_handles > 0 || !pg->closing)
         return;
+    end_all(pg); /* what was asked since pg_close */
     void (*closed)(void *arg) = pg->closed;
     void *arg = pg->closed_arg;
     deadlines_deinit(&pg->deadlines);
@@ -259,17 +271,6 @@ static void on_closed(uv_handle_t *handle)
     pg_handle_closed(handle->data);
 }
 
-static void end_list(struct pg_query *const *list)
-{
-    while (*list) {
-        struct pg_query *q = *list;
-        bool was_sent = q->was_sent;
-
-        unlist(q);
-        pg_query_finish(q, was_sent ? PG_UNKNOWN : PG_AWAY, NULL);
-    }
-}
-
 void pg_close(struct pg *pg, void (*closed)(void *arg), void *arg)
 {
     must(!pg->closing);
@@ -278,11 +279,7 @@ void pg_close(struct pg *pg, void (*closed)(void *arg), void *arg)
     pg->closed_arg = arg;
     for (int i = 0; i < pg->link_count; i++)
         pg_link_close(&pg->links[i]);
-    /* a callback may ask again: that query is refused into the paused list, which ends here too */
-    while (pg->queue || pg->paused) {
-        end_list(&pg->queue);
-        end_list(&pg->paused);
-    }
+    end_all(pg);
     uv_timer_stop(&pg->timer);
     uv_prepare_stop(&pg->prepare);
     uv_close((uv_handle_t *)&pg->timer, on_closed);

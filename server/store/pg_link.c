@@ -315,6 +315,23 @@ static void forget_statement(struct pg_link *link, const struct pg_statement *st
     free(p);
 }
 
+/* Rolled back by what passes by itself: known not to have been executed. Calls out last. */
+static void try_again(struct pg_query *q)
+{
+    const char *state = PQresultErrorField(q->answer, PG_DIAG_SQLSTATE);
+    bool unprepared = !strcmp(state, "26000");
+    log_debug("postgres.again statement=%s sqlstate=%s", q->statement->name, state);
+    if (!(q->flags & PG_RETRY || unprepared) || clock_ms() >= q->expires_ms) {
+        pg_query_finish(q, PG_AWAY, NULL);
+        return;
+    }
+    PQclear(q->answer);
+    q->answer = NULL;
+    q->was_unprepared = unprepared;
+    q->was_sent = false;
+    pg_queue_again(q, true);
+}
+
 /* The Sync of the oldest segment has come: its query is over. Calls out last. */
 static void end_segment(struct pg_link *link)
 {
@@ -332,18 +349,7 @@ static void end_segment(struct pg_link *link)
     if (q->parses) /* and failed: what was sent behind it is told 26000 */
         forget_statement(link, q->statement);
     if (ending == END_AGAIN && q->done && !link->pg->closing) {
-        const char *state = PQresultErrorField(q->answer, PG_DIAG_SQLSTATE);
-        bool safe = q->flags & PG_RETRY || !strcmp(state, "26000");
-        if (safe && clock_ms() < q->expires_ms) {
-            log_debug("postgres.again statement=%s sqlstate=%s", q->statement->name, state);
-            PQclear(q->answer);
-            q->answer = NULL;
-            q->was_unprepared = !strcmp(state, "26000");
-            q->was_sent = false; /* it was rolled back: known not to have been executed */
-            pg_queue_again(q, true);
-            return;
-        }
-        pg_query_finish(q, PG_AWAY, NULL);
+        try_again(q);
         return;
     }
     struct pg_result result = {.rows = q->answer};

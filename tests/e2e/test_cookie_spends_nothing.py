@@ -7,10 +7,8 @@ import socket
 import pytest
 
 from harness import dtls, paths
+from harness.cyand import Cyand
 from harness.waiting import wait_until
-
-MIN_EXTENSIONS = b""
-
 
 class Peer:
     """One UDP socket that counts bytes each way."""
@@ -144,7 +142,6 @@ def test_never_more_than_three_times_the_bytes(shared_cyand, datagram):
 @pytest.fixture(scope="module")
 def shared_cyand(postgres, migrated):
     """One server for the many small datagrams; none of them may leave a trace in it."""
-    from harness.cyand import Cyand
     server = Cyand(postgres, postgres.create_database(template=migrated)).start()
     try:
         yield server

@@ -1,12 +1,13 @@
 """From the first handshake to `GET /v1/devices`: what devices say is what people see, and may see."""
 
+import http.client
 import re
-import time
 
 import pytest
 
 from harness.cyand import Cyand
 from harness.keys import Key, new_device_id
+from harness.rest import Answer
 from harness.swarm import Swarm
 from harness.waiting import wait_until
 
@@ -305,9 +306,6 @@ def test_malformed_and_oversized_bodies(cyand):
 
 
 def send_raw(rest, method, path, body, headers):
-    import http.client
-
-    from harness.rest import Answer
     connection = http.client.HTTPConnection(rest.host, rest.port, timeout=40)
     try:
         connection.putrequest(method, path)
@@ -402,8 +400,7 @@ def test_silence_is_offline_and_a_word_is_online_again(new_cyand, new_swarm):
     wait_until(lambda: rest.device(device)["connected"] is False, "silence is offline")
     heard = rest.device(device)["last_heard"]
     assert cyand.metrics().sum("cyan_sessions") == 1, "its session is kept"
-    start = time.time()
     swarm.command("ping", device)
     wait_until(lambda: rest.device(device)["connected"] is True, "a word is online again")
     assert rest.device(device)["last_heard"] > heard
-    assert swarm.handshakes() == 1 and time.time() >= start
+    assert swarm.handshakes() == 1

@@ -22,15 +22,18 @@ def test_faulty_network_keeps_every_event(cyand, new_swarm):
     assert datagrams["lost"] > 0.15 * datagrams["sent"], datagrams
     assert datagrams["duplicated"] > 0.02 * datagrams["sent"] and datagrams["reordered"] > 0, datagrams
     assert report["rebinds"] > DEVICES * SECONDS / 7 / 4, report
-    assert report["online_at_end"] >= DEVICES * 0.9, report
+    assert report["handshakes_ok"] >= DEVICES * 0.9 and report["online_at_end"] >= DEVICES / 2, report
     assert len(ledger) > DEVICES * SECONDS / 10, len(ledger)
     metrics = cyand.metrics()
     assert metrics.sum("cyan_sessions_moved_total") > report["rebinds"] / 4
     assert metrics.sum("cyan_coap_duplicates_total") > 0
 
-    # no session was lost: one handshake each (none at all for one that did not get through yet)
-    assert report["sessions_lost"] == 0, report["sessions_lost_by_reason"]
-    assert max(report["handshakes_by_device"].values()) == 1, report["handshakes_by_device"]
+    # no session was lost by rebinding; before 60 s, when devices give up on what nobody acknowledged, none at all: one
+    # handshake each (or none yet, where the network was too bad)
+    assert "silent_after_move" not in report["sessions_lost_by_reason"], report["sessions_lost_by_reason"]
+    if SECONDS <= 60:
+        assert report["sessions_lost"] == 0, report["sessions_lost_by_reason"]
+        assert max(report["handshakes_by_device"].values()) == 1, report["handshakes_by_device"]
     assert report["protocol_errors"] == {}, report["protocol_errors"]
 
     # exactly once

@@ -60,6 +60,11 @@ class Relay:
             old.close()
             return fresh.getsockname()[1]
 
+    def forge(self, device, data):
+        """Sends the server what the device never said, from its address."""
+        with self._lock:
+            self._upstreams[device].send(data)
+
     def _open(self, device):
         upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         upstream.connect(self._server)

@@ -12,7 +12,7 @@ from harness import processes
 from harness.keys import Key, new_device_id
 from harness.waiting import wait_until
 
-GET_TIME = bytes.fromhex("41010106 55 b174".replace(" ", ""))  # CON GET /t, message id 0106, token 55
+GET_TIME = bytes.fromhex("4101010655b174")  # CON GET /t, message id 0106, token 55
 ANSWER_HEAD = bytes.fromhex("6145010655")  # ACK 2.05 of it
 
 
@@ -43,13 +43,13 @@ class Session:
         return match.group(1).decode() if match else None
 
     def ask_time(self):
-        """The four bytes of the answer."""
+        """The payload of the answer: four bytes after the options and ff."""
         self._process.stdin.write(GET_TIME)
         self._process.stdin.flush()
         wait_until(lambda: ANSWER_HEAD in self.output or self.ended(), lambda: f"an answer: {self.output!r}")
         assert ANSWER_HEAD in self.output, self.output
-        at = self.output.index(ANSWER_HEAD) + len(ANSWER_HEAD)
-        return wait_until(lambda: len(self.output) >= at + 5 and self.output[at + 1:at + 5], "the whole answer")
+        answer = re.compile(re.escape(ANSWER_HEAD) + rb"[^\xff]*\xff(.{4})", re.DOTALL)
+        return wait_until(lambda: answer.search(self.output), "the whole answer").group(1)
 
     def wait_refused(self):
         """The server ends it: s_client says why and goes."""

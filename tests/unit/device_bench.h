@@ -1,7 +1,8 @@
 /* device_bench.h: struct devices between a faked DTLS endpoint and a faked registry, for the tests of the
  * device room.
  *
- * Included by one .c file of a test program: it defines dtls_send, dtls_end and dtls_name. What the room asks
+ * Included by one .c file of a test program: it defines dtls_send, dtls_end, dtls_name and
+ * dtls_conclude. What the room asks
  * of the registry waits in bench.asked until the test answers it. */
 #ifndef CYAN_TESTS_DEVICE_BENCH_H
 #define CYAN_TESTS_DEVICE_BENCH_H
@@ -80,7 +81,7 @@ static struct {
     struct sent sent[BENCH_LOG_MAX];
     struct ended ended[BENCH_LOG_MAX];
     struct handshake_attempt attempts[BENCH_LOG_MAX];
-    size_t asked_count, told_count, sent_count, ended_count, attempt_count;
+    size_t asked_count, told_count, sent_count, ended_count, attempt_count, welcome_count;
 } bench;
 
 /* The DTLS endpoint. */
@@ -102,10 +103,28 @@ void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES])
     s->named = true;
 }
 
+/* As the real one; attempts that were welcome are only counted. */
+void dtls_conclude(struct session *s, enum handshake_outcome outcome, const char *stage)
+{
+    struct handshake_attempt *attempt = s->attempt;
+
+    if (attempt == NULL)
+        return;
+    s->attempt = NULL;
+    attempt->outcome = outcome;
+    attempt->stage = stage;
+    if (outcome == HANDSHAKE_OK)
+        bench.welcome_count++;
+    else
+        devices_dtls_ops.attempted(bench.all, attempt);
+    free(attempt);
+}
+
 void dtls_end(struct session *s, enum session_end why, bool tell_peer)
 {
     bench.ended[bench.ended_count++] = (struct ended){s->id, why, tell_peer};
     devices_dtls_ops.ended(bench.all, s, why);
+    dtls_conclude(s, HANDSHAKE_OK, "");
     free(s);
 }
 
@@ -328,6 +347,11 @@ static inline struct session *bench_open(enum session_profile profile)
     s->path.peer_ip[12] = 10;
     s->path.peer_ip[15] = 7;
     s->path.peer_port = 40000;
+    s->attempt = mem_alloc(sizeof(*s->attempt));
+    s->attempt->profile = session_profile_name(profile);
+    s->attempt->path = s->path;
+    memcpy(s->attempt->key_sha256, proof.key_sha256, sizeof(proof.key_sha256));
+    memcpy(s->attempt->identity, proof.identity, sizeof(proof.identity));
     open_sessions[open_count] = s;
     open_ids[open_count++] = s->id;
     devices_dtls_ops.established(bench.all, s, &proof);

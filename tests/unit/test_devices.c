@@ -243,12 +243,13 @@ static void quarantined_devices_are_heard_but_not_passed_on(void **state)
     (void)state;
 
     bench_admit(DEVICE_ADMIT_QUARANTINE, NULL);
-    assert_int_equal(bench.attempts[0].outcome, HANDSHAKE_QUARANTINED);
+    assert_int_equal(bench.attempt_count, 0);
     bench_receive(s, BORON_HELLO);
     assert_true(bench.asked[1].facts.quarantined);
     assert_false(bench.asked[1].enrol);
     assert_int_equal(bench.asked[1].spki_len, 91);
     bench_answer(1, DEVICE_STORED);
+    assert_int_equal(bench.attempts[0].outcome, HANDSHAKE_QUARANTINED);
     bench_receive(s, "4002000bb14509766465762f7469636bff31");
     assert_string_equal(bench_sent_hex(), "6083000b");
     bench_receive(s, "40010008b16505737061726b");
@@ -274,7 +275,7 @@ static void a_foreign_key_does_not_displace_a_device(void **state)
     bench_receive(s, BORON_HELLO);
     bench_answer(1, DEVICE_STORED);
     assert_string_equal(bench_sent_hex(), "60830001");
-    assert_int_equal(bench.attempts[1].outcome, HANDSHAKE_KEY_ID_MISMATCH);
+    assert_int_equal(bench.attempts[0].outcome, HANDSHAKE_KEY_ID_MISMATCH);
     bench_run(0);
     assert_int_equal(bench.ended_count, 1);
     assert_int_equal(bench.told_count, 0);

@@ -98,6 +98,7 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
     t.session = s;
     t.proof = *proof;
     t.established++;
+    dtls_conclude(s, HANDSHAKE_OK, "authorise");
 }
 
 static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms)

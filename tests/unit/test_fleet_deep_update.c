@@ -90,7 +90,7 @@ static void test_argon_story(void **state)
     fleet_script("INSERT INTO device_module SELECT device_id, 1, func, idx, 3, 3, valid, 0, 0, 0, hash, "
                  "dependencies, now()"
                  " FROM device_module WHERE func = 7");
-    fleet_script("SELECT refresh_deep_update(NULL)");
+    fleet_script("SELECT refresh_deep_update_fleet()");
     assert_false(flag(fx, 2));
 }
 
@@ -133,6 +133,38 @@ static void test_editing_a_rule_recomputes_the_fleet(void **state)
                  "UPDATE transition_rule SET body = '{\"module\": \"c\", \"index\": 0, \"below\": 5}'"
                  " WHERE code = 'argon-ncp-5'");
     assert_string_equal(fleet_sql(count), "5");
+}
+
+/* What is computed by sets for the fleet is what the view says of each device alone. */
+static void test_fleet_and_device_agree(void **state)
+{
+    (void)state;
+    fleet_script(
+        "INSERT INTO device (id, platform_id, cc3000_patch_version) SELECT decode(lpad(to_hex(i), 24, '0'), "
+        "'hex'),"
+        " CASE i % 3 WHEN 0 THEN 0 WHEN 1 THEN 12 END, CASE WHEN i % 5 > 0 THEN i % 3 || '.' || i % 40 END"
+        " FROM generate_series(1, 3000) i;"
+        "INSERT INTO device_module SELECT decode(lpad(to_hex(i), 24, '0'), 'hex'), s, f, 0, v, nullif(v, 0), "
+        "true, 0,"
+        " 0, 0, NULL, '[]', now() FROM (SELECT i, s, f, (i * 7 + s + f) % 9 AS v FROM generate_series(1, "
+        "3000) i,"
+        " generate_series(0, 1) s, generate_series(7, 8) f WHERE i % 4 > 0) x;"
+        "INSERT INTO transition_rule (code, platform_id, kind, body, explain, evidence) VALUES"
+        " ('test-1', 0, 'deep_update_needed', '{\"fact\": \"cc3000_patch_version\", \"below\": \"2.5\"}', "
+        "'x', 'y'),"
+        " ('test-2', 0, 'deep_update_needed', '{\"module\": \"a\", \"below\": 3}', 'x', 'y'),"
+        " ('test-3', 12, 'deep_update_needed', '{\"module\": \"c\", \"index\": 1, \"below\": 9}', 'x', 'y')");
+    static const char differ[] =
+        "SELECT count(*) FROM device d JOIN device_deep_update v ON v.device_id = d.id"
+        " WHERE d.deep_update_rule IS DISTINCT FROM v.rule";
+    assert_string_equal(fleet_sql(differ), "0");
+    assert_string_equal(fleet_sql("SELECT count(*) > 500 FROM device WHERE requires_deep_update"), "t");
+    fleet_script("UPDATE transition_rule SET enabled = code NOT IN ('test-1', 'argon-ncp-5')");
+    assert_string_equal(fleet_sql(differ), "0");
+    fleet_script(
+        "UPDATE transition_rule SET enabled = true; DELETE FROM transition_rule WHERE code LIKE 'test-%'");
+    assert_string_equal(fleet_sql(differ), "0");
+    assert_string_equal(fleet_sql("SELECT count(DISTINCT deep_update_rule) FROM device"), "2");
 }
 
 static void test_a_broken_rule_is_refused(void **state)
@@ -203,6 +235,7 @@ int main(void)
         TEST(test_argon_story),
         TEST(test_rules_of_other_platforms_do_not_count),
         TEST(test_editing_a_rule_recomputes_the_fleet),
+        TEST(test_fleet_and_device_agree),
         TEST(test_a_broken_rule_is_refused),
         TEST(test_rule_edit_and_describe_at_once),
     };

@@ -430,10 +430,10 @@ static void test_subscriptions_are_replaced(void **state)
     fx->ops->subscriptions(fx->ops->ctx, &facts, list, 2, fleet_on_verdict, &v);
     fleet_run_until(fx, v.calls == 1);
     assert_int_equal(v.verdict, DEVICE_STORED);
-    assert_string_equal(
-        fleet_sql("SELECT string_agg(prefix || scope || format || coalesce(encode(from_device, 'hex'), '-'),"
-                  " ' ' ORDER BY place) FROM device_subscription"),
-        "sparkot- a\"},{\\dbe00fce680000000000000002");
+    assert_string_equal(fleet_sql("SELECT string_agg(prefix || scope::text || format::text || "
+                                  "coalesce(encode(from_device, 'hex'), '-'),"
+                                  " ' ' ORDER BY place) FROM device_subscription"),
+                        "sparkot- a\"},{\\dbe00fce680000000000000002");
     fx->ops->subscriptions(fx->ops->ctx, &facts, list, 0, fleet_on_verdict, &v);
     fleet_run_until(fx, v.calls == 2);
     assert_string_equal(fleet_sql("SELECT count(*) FROM device_subscription"), "0");
@@ -504,6 +504,7 @@ static void test_replaced_session_and_reasons(void **state)
     fleet_drain(fx->fleet, drained, &done);
     assert_false(done);
     fleet_run_until(fx, done);
+    assert_int_equal(fx->deadlines.count, 0); /* nothing will be asked of Postgres any more */
     assert_string_equal(fleet_sql("SELECT string_agg(reason, ' ' ORDER BY started_at) FROM device_connection"
                                   " WHERE session_id = 8"),
                         "goodbye shutdown");
@@ -513,8 +514,10 @@ static void test_replaced_session_and_reasons(void **state)
 static void test_presence_waits_for_postgres(void **state)
 {
     struct fleet_fixture *fx = *state;
-    for (unsigned n = 1; n <= 3; n++)
+    for (unsigned n = 1; n <= 3; n++) {
         fleet_enrol(fx, n);
+        fleet_say_hello(fx, n, 12, 7);
+    }
     private_postgres_kill(&fleet_postgres);
     uint64_t writes = presence_writes(fx);
     for (unsigned n = 1; n <= 3; n++) {
