@@ -31,10 +31,21 @@ static void refill(struct bucket *b, uint64_t now_ms)
         b->milli_tokens += (uint32_t)elapsed_ms * b->per_s;
 }
 
-bool bucket_take(struct bucket *b, uint64_t now_ms)
+bool bucket_has(struct bucket *b, uint64_t now_ms)
 {
     refill(b, now_ms);
-    if (b->milli_tokens < MILLI)
+    return b->milli_tokens >= MILLI;
+}
+
+bool bucket_is_full(struct bucket *b, uint64_t now_ms)
+{
+    refill(b, now_ms);
+    return b->milli_tokens == b->burst * MILLI;
+}
+
+bool bucket_take(struct bucket *b, uint64_t now_ms)
+{
+    if (!bucket_has(b, now_ms))
         return false;
     b->milli_tokens -= MILLI;
     return true;

@@ -11,6 +11,8 @@ struct bucket {
     uint32_t burst, per_s;
 };
 void bucket_init(struct bucket *b, uint32_t burst, uint32_t per_s, uint64_t now_ms); /* starts full */
+bool bucket_has(struct bucket *b, uint64_t now_ms);                                  /* one could be taken */
+bool bucket_is_full(struct bucket *b, uint64_t now_ms);
 bool bucket_take(struct bucket *b, uint64_t now_ms); /* false: empty, nothing taken */
 
 #endif

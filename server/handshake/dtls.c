@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "handshake/dtls_private.h"
 
+#define ADDRESS_IN_USE_MS 60000
 #define MOVED_TRAILER_BYTES                                                                                  \
     13 /* device id and its length after a record of type 254 (device-protocol 2.5)                          \
         */
@@ -91,6 +92,7 @@ void dtls_free(struct dtls *d)
         dtls_drop_handshake(d, d->handshakes);
     dtls_forget_queries(d);
     deadline_cancel(d->deadlines, &d->expiry);
+    fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);
     free(d);
@@ -116,16 +118,27 @@ struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t n
     s->profile = h->profile;
     s->handshake = h;
     h->session = s;
-    /* Whoever spoke from this address before has left it: the newcomer proved its key from there. */
+    /* Anybody can shake hands with a key of his own: whoever spoke from this address before only steps aside
+     * until the owner has taken the newcomer in. */
     struct session *before =
         s->record.own_cid_len == 0 ? session_table_find_peer(&d->sessions, &s->path) : NULL;
-    if (before)
-        dtls_end(before, SESSION_END_REPLACED, false);
+    if (before) {
+        session_table_drop_address(&d->sessions, before);
+        s->displaced = before->id;
+    }
     session_table_add(&d->sessions, s, now_ms);
     d->session_gauge->value = d->sessions.count;
     if (!deadline_is_set(&d->expiry))
         deadline_set(d->deadlines, &d->expiry, now_ms + d->settings.expiry_ms, on_expiry);
     return s;
+}
+
+void dtls_settle(struct session *s)
+{
+    struct session *before = s->displaced ? session_table_find_id(&s->dtls->sessions, s->displaced) : NULL;
+    s->displaced = 0;
+    if (before && !before->has_address)
+        dtls_end(before, SESSION_END_REPLACED, false);
 }
 
 static bool send_record(struct session *s, uint8_t type, const uint8_t *content, size_t content_len)
@@ -155,6 +168,10 @@ void dtls_end(struct session *s, enum session_end why, bool tell_peer)
         (void)send_record(s, RECORD_ALERT, alert, sizeof alert);
     }
     session_table_remove(&d->sessions, s);
+    struct session *before = s->displaced ? session_table_find_id(&d->sessions, s->displaced) : NULL;
+    s->displaced = 0;
+    if (before && before->record.own_cid_len == 0)
+        session_table_take_address(&d->sessions, before);
     if (s->handshake)
         dtls_drop_handshake(d, s->handshake);
     d->ended->value++;
@@ -173,23 +190,27 @@ static void on_alert(struct session *s, const uint8_t *alert, size_t alert_len)
     dtls_end(s, SESSION_END_PEER_CLOSED, s->profile != SESSION_DEVICE_OS && alert[1] == ALERT_CLOSE_NOTIFY);
 }
 
-/* The peer goes on from where its newest record came from (RFC 9146 6, device-protocol 2.7). */
-static void follow(struct session *s, const struct net_path *path, uint8_t outer_type)
+/* The peer goes on from where its newest record came from (RFC 9146 6, device-protocol 2.7). Where another
+ * session without connection ID was heard a moment ago it does not: a record proves who sent it, not that
+ * answers reach him there. */
+static void follow(struct session *s, const struct net_path *path, uint8_t outer_type, uint64_t now_ms)
 {
     struct dtls *d = s->dtls;
     bool moved = !net_path_same_peer(&s->path, path), by_address = s->record.own_cid_len == 0;
+    struct session *before = moved && by_address ? session_table_find_peer(&d->sessions, path) : NULL;
+    if (before && before->heard_ms + ADDRESS_IN_USE_MS > now_ms)
+        return;
     if (outer_type == RECORD_RESUMED_CID || outer_type == RECORD_MOVED)
         s->resumed = true;
+    if (before)
+        dtls_end(before, SESSION_END_REPLACED, false);
     if (moved) {
         d->moved->value++;
         s->resumed = true;
     }
-    if (moved && by_address) {
-        struct session *before = session_table_find_peer(&d->sessions, path);
-        if (before)
-            dtls_end(before, SESSION_END_REPLACED, false);
+    if (moved && by_address)
         session_table_move(&d->sessions, s, path);
-    } else
+    else
         s->path = *path;
 }
 
@@ -224,7 +245,7 @@ static enum record_open take_record(struct dtls *d, struct session *s, const str
     d->records->value++;
     session_table_touch(&d->sessions, s, now_ms);
     if (newest)
-        follow(s, path, outer);
+        follow(s, path, outer, now_ms);
     if (type == RECORD_ALERT)
         on_alert(s, content, content_len);
     else if (type == RECORD_HANDSHAKE && s->handshake)
@@ -289,12 +310,14 @@ void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t
                 dtls_refuse(d, frame.refusal);
             return;
         }
-        if (in_flight && frame.session->record.own_cid_len == 0)
-            memcpy(
-                copy, data,
-                data_len); /* a failed opening destroys it, and it may be the Finished of the new handshake */
+        /* A failed opening destroys the record, and it may be the Finished of the new handshake. */
+        bool may_be_finished =
+            in_flight && data[0] == RECORD_HANDSHAKE && frame.session->record.own_cid_len == 0;
+        if (may_be_finished)
+            memcpy(copy, data, data_len);
         enum record_open err = take_record(d, frame.session, path, data, frame.len, now_ms);
-        if (err == RECORD_BAD_TAG && in_flight && frame.session->record.own_cid_len == 0) {
+        /* REPLAYED: a new Finished has sequence number 0, which the old session has seen. */
+        if ((err == RECORD_BAD_TAG || err == RECORD_REPLAYED) && may_be_finished) {
             dtls_feed(d, h, copy, data_len, now_ms);
             return;
         }

@@ -65,6 +65,8 @@ size_t dtls_handshake_count(const struct dtls *d);
 
 /* psk NULL: unknown identity. The key is copied. */
 void dtls_psk_answer(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
+/* The other answer: nobody can be asked now. The peer is told nothing and tries again by itself. */
+void dtls_psk_away(struct dtls_psk_query *query);
 
 /* How the attempt that made s ended: ok, or for what reason its owner sends it away, and at which stage
  * (static text). The first call counts; a session that ends without one counts as ok. */

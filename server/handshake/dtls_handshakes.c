@@ -57,6 +57,10 @@ void dtls_drop_handshake(struct dtls *d, struct handshake *h)
 
 static void report(struct dtls *d, const struct handshake_attempt *attempt)
 {
+    bool well = attempt->outcome == HANDSHAKE_OK || attempt->outcome == HANDSHAKE_QUARANTINED;
+    bool ours = attempt->outcome == HANDSHAKE_NO_COOKIE_RETURN || attempt->outcome == HANDSHAKE_RATE_LIMITED;
+    if (!well && !ours) /* work was spent on it */
+        fair_share_spoiled(&d->share, net_path_network(&attempt->path), clock_ms());
     d->outcomes[attempt->outcome]->value++;
     d->ops->attempted(d->ops_ctx, attempt);
 }
@@ -127,6 +131,8 @@ void dtls_conclude(struct session *s, enum handshake_outcome outcome, const char
     struct handshake_attempt *attempt = s->attempt;
     if (!attempt)
         return;
+    if (outcome == HANDSHAKE_OK || outcome == HANDSHAKE_QUARANTINED)
+        dtls_settle(s);
     s->attempt = NULL;
     attempt->outcome = outcome;
     if (outcome != HANDSHAKE_OK)
@@ -164,19 +170,41 @@ static void act(struct dtls *d, struct handshake *h, uint64_t now_ms)
     }
 }
 
+/* Takes the query back; NULL when its handshake has ended meanwhile. */
+static struct handshake *close_query(struct dtls_psk_query *q)
+{
+    struct handshake *h = q->handshake;
+    if (q->dtls)
+        DL_DELETE(q->dtls->queries, q);
+    free(q);
+    if (h)
+        h->query = NULL;
+    return h;
+}
+
 void dtls_psk_answer(struct dtls_psk_query *q, const uint8_t *psk, size_t psk_len)
 {
     struct dtls *d = q->dtls;
-    struct handshake *h = q->handshake;
-    if (d)
-        DL_DELETE(d->queries, q);
-    free(q);
-    if (!h)
-        return; /* the handshake has ended meanwhile */
+    struct handshake *h = close_query(q);
     uint64_t now_ms = clock_ms();
-    h->query = NULL;
+    if (!h)
+        return;
     handshake_give_psk(h, psk, psk_len, now_ms);
     act(d, h, now_ms);
+}
+
+void dtls_psk_away(struct dtls_psk_query *q)
+{
+    struct dtls *d = q->dtls;
+    struct handshake *h = close_query(q);
+    if (!h)
+        return;
+    struct handshake_attempt attempt;
+    handshake_describe(h, &attempt, clock_ms());
+    attempt.outcome = HANDSHAKE_REFUSED_BY_POLICY;
+    attempt.stage = "registry_away";
+    report(d, &attempt);
+    dtls_drop_handshake(d, h);
 }
 
 void dtls_forget_queries(struct dtls *d)
@@ -291,7 +319,7 @@ static void on_proved_hello(struct dtls *d, const struct net_path *path, const s
         report_early(d, path, outcome, "");
         return;
     }
-    if (!fair_share_take(&d->share, net_path_network(path))) {
+    if (!fair_share_take(&d->share, net_path_network(path), now_ms)) {
         dtls_refuse(d, DTLS_REFUSED_RATE_LIMITED);
         report_early(d, path, HANDSHAKE_RATE_LIMITED, session_profile_name(profile));
         return;
@@ -321,7 +349,15 @@ static void on_client_hello(struct dtls *d, const struct net_path *path, const u
             dtls_feed(d, h, data, data_len, now_ms); /* sent again: our flight was lost */
         return;
     }
-    if (h) /* the client at this proved address has begun anew */
+    if (h && in_flight(h)) {
+        if (!fair_share_may_spoil(&d->share, h->network, now_ms)) {
+            dtls_refuse(d, DTLS_REFUSED_RATE_LIMITED);
+            return;
+        }
+        handshake_expire(h); /* the client at this proved address has begun anew */
+        report_end(d, h, now_ms);
+    }
+    if (h)
         dtls_drop_handshake(d, h);
     on_proved_hello(d, path, &hello, data, data_len, now_ms);
 }

@@ -68,6 +68,8 @@ void dtls_drop_handshake(struct dtls *d, struct handshake *h);
 void dtls_forget_queries(struct dtls *d);
 
 /* dtls.c */
+/* The owner has taken s in: whoever was at its address before is gone for good. */
+void dtls_settle(struct session *s);
 struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms);
 void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t *data, size_t data_len,
                             uint64_t now_ms);

@@ -67,6 +67,9 @@ struct session {
     UT_hash_handle by_id;              /* all: the connection ID, negotiated or not */
     UT_hash_handle by_peer;            /* those whose records carry no connection ID */
     UT_hash_handle by_name;            /* of these, the ones dtls_name was called for */
+    uint64_t displaced; /* id of the session that had this address before, until the owner has taken s in; 0 =
+                           none */
+    bool has_address;   /* in by_peer */
     uint8_t name[SESSION_NAME_BYTES];
     bool named;
     struct session *older, *newer; /* order of activity: expiry looks at the oldest only */

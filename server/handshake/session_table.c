@@ -27,11 +27,26 @@ static void unlink_age(struct session_table *t, struct session *s)
         t->newest = s->older;
 }
 
+void session_table_drop_address(struct session_table *t, struct session *s)
+{
+    if (s->has_address)
+        HASH_DELETE(by_peer, t->by_peer, s);
+    s->has_address = false;
+}
+
+void session_table_take_address(struct session_table *t, struct session *s)
+{
+    if (s->has_address || session_table_find_peer(t, &s->path))
+        return;
+    HASH_ADD_KEYPTR(by_peer, t->by_peer, s->path.peer_ip, NET_PEER_BYTES, s);
+    s->has_address = true;
+}
+
 void session_table_add(struct session_table *t, struct session *s, uint64_t now_ms)
 {
     HASH_ADD(by_id, t->by_id, id, sizeof s->id, s);
     if (s->record.own_cid_len == 0)
-        HASH_ADD_KEYPTR(by_peer, t->by_peer, s->path.peer_ip, NET_PEER_BYTES, s);
+        session_table_take_address(t, s);
     s->heard_ms = now_ms;
     link_newest(t, s);
     t->count++;
@@ -67,17 +82,16 @@ struct session *session_table_find_name(const struct session_table *t, const uin
 void session_table_move(struct session_table *t, struct session *s, const struct net_path *path)
 {
     must(s->record.own_cid_len == 0);
-    HASH_DELETE(by_peer, t->by_peer, s);
+    session_table_drop_address(t, s);
     s->path = *path;
-    HASH_ADD_KEYPTR(by_peer, t->by_peer, s->path.peer_ip, NET_PEER_BYTES, s);
+    session_table_take_address(t, s);
 }
 
 void session_table_remove(struct session_table *t, struct session *s)
 {
     unname(t, s);
     HASH_DELETE(by_id, t->by_id, s);
-    if (s->record.own_cid_len == 0)
-        HASH_DELETE(by_peer, t->by_peer, s);
+    session_table_drop_address(t, s);
     unlink_age(t, s);
     t->count--;
 }

@@ -17,6 +17,9 @@ void session_table_add(struct session_table *t, struct session *s, uint64_t now_
 void session_table_remove(struct session_table *t, struct session *s);
 struct session *session_table_find_id(const struct session_table *t, uint64_t id);
 struct session *session_table_find_peer(const struct session_table *t, const struct net_path *path);
+/* Gives an address up, and takes it again if it is free. For sessions without connection ID. */
+void session_table_drop_address(struct session_table *t, struct session *s);
+void session_table_take_address(struct session_table *t, struct session *s);
 /* Takes the name from whichever session had it. Without effect on a session with connection ID. */
 void session_table_name(struct session_table *t, struct session *s, const uint8_t name[SESSION_NAME_BYTES]);
 struct session *session_table_find_name(const struct session_table *t,

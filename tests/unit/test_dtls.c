@@ -46,6 +46,7 @@ static struct {
     struct session *session; /* newest established */
     struct session_proof proof;
     unsigned established, ended;
+    bool undecided; /* the owner has not yet said whether the session is welcome */
     enum session_end why;
     struct handshake_attempt attempt; /* last */
     unsigned attempts;
@@ -98,7 +99,8 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
     t.session = s;
     t.proof = *proof;
     t.established++;
-    dtls_conclude(s, HANDSHAKE_OK, "authorise");
+    if (!t.undecided)
+        dtls_conclude(s, HANDSHAKE_OK, "authorise");
 }
 
 static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms)
@@ -582,6 +584,115 @@ static void test_handshake_does_not_harm_a_live_session(void **state)
     t.record = second;
 }
 
+/* A client without connection ID comes back from its old address, its Finished in a datagram of its own. */
+static void test_finished_alone_from_the_address_of_an_old_session(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        t.trace_count = 0;
+        start_client(psk("0123456789abcdef01234567", t.psk, SWARM_SUITE_CCM8, false));
+        for (;;) {
+            struct datagram *up = pop(&t.to_server), *down = up ? NULL : pop(&t.to_client);
+            if (!up && !down)
+                break;
+            if (down) {
+                swarm_dtls_receive(t.client, down->data, down->len, t.now_ms);
+                continue;
+            }
+            uint8_t *at = up->data;
+            for (size_t left = up->len; left >= 13;) { /* each record on its own */
+                size_t len = 13 + (size_t)be16_load(at + 11);
+                to_server(at, len);
+                at += len;
+                left -= len;
+            }
+        }
+        assert_true(t.client_done);
+        assert_int_equal(t.result, SWARM_DTLS_OK);
+        assert_int_equal(t.established, round + 1);
+        swarm_dtls_free(t.client);
+        t.client = NULL;
+    }
+    assert_int_equal(dtls_session_count(t.dtls), 1); /* the owner took the newcomer in: the old one is gone */
+    assert_int_equal(t.why, SESSION_END_REPLACED);
+}
+
+static void test_newcomer_that_is_refused_gives_the_address_back(void **state)
+{
+    (void)state;
+    start_client(device_os(false));
+    pump();
+    struct swarm_record first_record = t.record;
+    swarm_dtls_free(t.client);
+    t.undecided = true;
+    start_client(device_os(false)); /* from the same address, with a handshake of its own */
+    pump();
+    assert_int_equal(t.established, 2);
+    assert_int_equal(t.ended, 0);
+    dtls_conclude(t.session, HANDSHAKE_UNKNOWN_KEY, "authorise");
+    dtls_end(t.session, SESSION_END_REFUSED, false);
+    t.record = first_record;
+    client_sends("still mine");
+    assert_received("still mine");
+    assert_int_equal(t.ended, 1);
+    assert_int_equal(dtls_session_count(t.dtls), 1);
+}
+
+static void test_moved_record_does_not_take_an_address_in_use(void **state)
+{
+    (void)state;
+    static const uint8_t id[12] = {9};
+    start_client(device_os(false));
+    pump();
+    struct session *victim = t.session;
+    swarm_dtls_free(t.client);
+    t.path.peer_port = 41000;
+    start_client(device_os(false));
+    pump();
+    struct session *mover = t.session;
+    dtls_name(mover, id);
+    uint8_t out[1500];
+    struct swarm_bytes plain = {(const uint8_t *)"mine", 4};
+    size_t len = swarm_record_seal(t.crypto, &t.record, SWARM_RECORD_DATA, plain, out, sizeof out);
+    out[0] = 254;
+    memcpy(out + len, id, 12);
+    out[len + 12] = 12;
+    t.path.peer_port = 40000; /* the victim's */
+    to_server(out, len + 13);
+    assert_int_equal(t.ended, 0);
+    assert_int_equal(mover->path.peer_port, 41000);
+    assert_int_equal(victim->path.peer_port, 40000);
+}
+
+/* Handshakes begun and left cost public-key work: a network that does nothing else is stopped, and only that
+ * one. */
+static void test_network_that_spoils_handshakes_runs_out_of_them(void **state)
+{
+    (void)state;
+    unsigned started = 0;
+    for (int i = 0; i < 400; i++) {
+        t.trace_count = t.to_client.count = t.to_server.count = 0;
+        start_client(device_os(true)); /* same address, other random: the one before is dropped */
+        struct datagram *hello = pop(&t.to_server);
+        to_server(hello->data, hello->len);
+        struct datagram *verify = pop(&t.to_client);
+        swarm_dtls_receive(t.client, verify->data, verify->len, t.now_ms);
+        hello = pop(&t.to_server);
+        to_server(hello->data, hello->len);
+        started += t.to_client.count > 0;
+        swarm_dtls_free(t.client);
+        t.client = NULL;
+    }
+    assert_in_range(started, 256, 300);
+    assert_int_equal(t.attempts, 400); /* each has its outcome: left, or rate_limited */
+    assert_int_equal(counter("cyan_handshakes_total", "outcome=\"rate_limited\""), 400 - started);
+    t.path.peer_ip[14] = 7;
+    t.trace_count = t.to_client.count = t.to_server.count = 0;
+    start_client(device_os(true));
+    pump();
+    assert_int_equal(t.result, SWARM_DTLS_OK);
+}
+
 static void test_no_state_and_no_amplification_before_the_cookie(void **state)
 {
     (void)state;
@@ -781,6 +892,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_server_key_is_noticed_by_the_device, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_last_flight_is_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_handshake_does_not_harm_a_live_session, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_finished_alone_from_the_address_of_an_old_session, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_newcomer_that_is_refused_gives_the_address_back, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_moved_record_does_not_take_an_address_in_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_network_that_spoils_handshakes_runs_out_of_them, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_no_state_and_no_amplification_before_the_cookie, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_peer_that_never_returns_the_cookie_is_noticed, setup, teardown),
