@@ -115,6 +115,8 @@ static void on_hup(uv_signal_t *signal, int number)
     struct node *n = signal->data;
     char why[CONFIG_ERROR_SIZE];
     (void)number;
+    if (n->state != NODE_SERVING)
+        return;
     if (!config_reload(n->config, on_setting_changed, n, why)) {
         log_error("config.refused why=%s", why);
         return;
@@ -162,7 +164,8 @@ static void on_drain_step(uv_timer_t *timer)
 {
     struct node *n = timer->data;
     bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
-    if (n->state == NODE_DRAINING && n->api_closed && (pg_waiting(n->pg) == 0 || overdue))
+    if (n->state == NODE_DRAINING && n->api_closed &&
+        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet)) || overdue))
         close_sessions(n);
 }
 

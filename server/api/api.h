@@ -10,8 +10,8 @@
 #include "fleet/fleet.h"
 
 struct api_settings {
-    const char *bind;     /* one address, copied */
-    uint16_t port;        /* 0 = any free one */
+    const char *bind;               /* one address, copied */
+    uint16_t port;                  /* 0 = any free one */
     const char *tls_cert, *tls_key; /* PEM files, NULL or "" = plain HTTP */
 };
 struct api_view { /* what /health tells, asked for each time */
@@ -20,8 +20,9 @@ struct api_view { /* what /health tells, asked for each time */
 };
 struct api;
 /* NULL with a one-line reason in why (port taken, certificate unreadable). */
-struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet, struct devices *devices,
-                    struct metrics *metrics, const struct api_view *view, char *why, size_t why_size);
+struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet,
+                    struct devices *devices, struct metrics *metrics, const struct api_view *view, char *why,
+                    size_t why_size);
 uint16_t api_port(const struct api *api);
 /* Stops accepting, lets answers under way finish for at most 2 s, then calls closed. */
 void api_close(struct api *api, void (*closed)(void *arg), void *arg);

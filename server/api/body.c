@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/target.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 
@@ -52,7 +53,10 @@ static void put(struct form *f, json_t *value)
     json_t *list = json_object_get(f->fields, f->name);
     if (!json_is_array(list)) {
         list = json_array();
-        (void)json_object_set_new(f->fields, f->name, list);
+        if (json_object_set_new(f->fields, f->name, list) != 0) { /* list is gone with it */
+            json_decref(value);
+            return;
+        }
     }
     (void)json_array_append_new(list, value);
 }
@@ -100,6 +104,8 @@ static enum MHD_Result on_piece(void *arg, enum MHD_ValueKind kind, const char *
         flush(f);
         form_reset(f);
         f->name = mem_string(name);
+        if (!target_is_utf8(name))
+            f->why = "A name of the form is not text in UTF-8.";
         if (++f->count > BODY_FIELDS_MAX)
             f->why = "The form has too many fields.";
     }

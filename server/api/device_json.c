@@ -74,7 +74,8 @@ static json_t *head(const struct fleet_device *device)
     return object;
 }
 
-#define UNDEFINED_VERSION 0xffff /* what firmware outside any product says in its Hello (device-protocol 1.1) */
+#define UNDEFINED_VERSION                                                                                    \
+    0xffff /* what firmware outside any product says in its Hello (device-protocol 1.1) */
 
 static void add_rest(json_t *object, const struct fleet_device *device)
 {

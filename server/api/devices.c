@@ -12,6 +12,7 @@
 #include "base/clock.h"
 
 #define PER_PAGE_DEFAULT 25
+#define UNPAGED_MAX 10000 /* devices; more take the loop longer than a device should wait */
 #define PER_PAGE_MAX 1000
 #define PAGE_MAX 1000000
 #define PLATFORM_MAX 65535
@@ -74,7 +75,8 @@ static bool read_name(struct http_request *r, struct fleet_filter *filter)
     return false;
 }
 
-/* Unpaged unless a page or its size is asked for (rest-api 2). */
+/* One page that holds the whole list unless a page or its size is asked for (rest-api 2). A list too long to
+ * be put together without holding up the devices is refused. */
 static bool read_page(struct http_request *r, struct fleet_filter *filter)
 {
     int page = 0, per_page = 0;
@@ -82,10 +84,8 @@ static bool read_page(struct http_request *r, struct fleet_filter *filter)
     if (!read_number(r, "page", 1, PAGE_MAX, &page) ||
         !read_number(r, "per_page", 1, PER_PAGE_MAX, &per_page))
         return false;
-    if (page == 0 && per_page == 0)
-        return true;
     filter->page = page > 0 ? (uint32_t)page : 1;
-    filter->per_page = per_page > 0 ? (uint32_t)per_page : PER_PAGE_DEFAULT;
+    filter->per_page = per_page > 0 ? (uint32_t)per_page : page > 0 ? PER_PAGE_DEFAULT : UNPAGED_MAX;
     return true;
 }
 
@@ -93,6 +93,7 @@ static void on_devices(void *arg, enum fleet_err err, const struct fleet_device 
                        uint64_t total)
 {
     struct http_request *r = arg;
+    const struct fleet_filter *filter = r->scratch;
     char total_text[24];
     json_t *list;
 
@@ -100,12 +101,20 @@ static void on_devices(void *arg, enum fleet_err err, const struct fleet_device 
         respond_device_err(r, err, NULL);
         return;
     }
+    if (filter->per_page == UNPAGED_MAX && total > UNPAGED_MAX) {
+        respond_error(r, 400,
+                      "There are more devices than one answer holds: ask for them with page and per_page.");
+        return;
+    }
     list = json_array();
     for (size_t i = 0; i < count; i++)
         (void)json_array_append_new(list, device_json_row(&rows[i]));
-    (void)snprintf(total_text, sizeof(total_text), "%llu", (unsigned long long)total);
-    http_request_add_header(r, "X-Total-Count", total_text);
-    http_request_add_header(r, "Access-Control-Expose-Headers", "X-Total-Count");
+    if (total < (uint64_t)filter->page * filter->per_page +
+                    FLEET_COUNT_MAX) { /* else it was not counted to the end */
+        (void)snprintf(total_text, sizeof(total_text), "%llu", (unsigned long long)total);
+        http_request_add_header(r, "X-Total-Count", total_text);
+        http_request_add_header(r, "Access-Control-Expose-Headers", "X-Total-Count");
+    }
     respond_json(r, 200, list);
 }
 

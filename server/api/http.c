@@ -39,7 +39,7 @@ struct http {
     struct http_request *requests;
     uint16_t port;
     int handles_open;
-    bool running, closing;
+    bool running, closing, refusing; /* refusing: no request is begun any more */
     void (*closed)(void *arg);
     void *closed_arg;
     char last_message[160]; /* of libmicrohttpd: the reason why it does not start */
@@ -132,6 +132,8 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     struct http_request *r = *slot;
 
     (void)version;
+    if (h->refusing && (r == NULL || r->state == HTTP_REQUEST_RECEIVING))
+        return MHD_NO; /* the library does not stop while a request is suspended */
     if (r == NULL)
         return begin(h, connection, url, method, slot);
     if (*data_len > 0) {
@@ -318,6 +320,7 @@ static void on_drained(uv_timer_t *janitor)
     struct http *h = janitor->data;
     struct http_request *r;
 
+    h->refusing = true; /* also what was pipelined behind a request that is answered below */
     DL_FOREACH (h->requests, r) {
         if (r->state == HTTP_REQUEST_WAITING)
             http_request_abandon(r);

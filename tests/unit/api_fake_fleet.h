@@ -41,6 +41,7 @@ struct fleet {
     atomic_int held;
     enum fleet_err change_err; /* of the next change */
     struct fleet_filter filter;
+    uint64_t total; /* 0: one */
     char filter_name[64], name[80], notes[80], revoked[140];
     struct fleet_key key;
     int product_id;
@@ -131,7 +132,7 @@ static void deliver_devices(struct fleet *f, const struct pending *p)
     struct fleet_device d = fake_device();
     bool away = atomic_load(&f->away);
 
-    p->on_devices(p->arg, away ? FLEET_AWAY : FLEET_OK, &d, away ? 0 : 1, 1);
+    p->on_devices(p->arg, away ? FLEET_AWAY : FLEET_OK, &d, away ? 0 : 1, f->total ? f->total : 1);
 }
 static void deliver_device(struct fleet *f, const struct pending *p)
 {

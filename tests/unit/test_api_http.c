@@ -277,6 +277,22 @@ static void test_filters_reach_the_fleet(void **state)
     forget(&a);
 }
 
+static void test_a_list_too_long_for_one_answer_is_refused(void **state)
+{
+    struct answer a;
+
+    (void)state;
+    server.fleet.total = 10001;
+    ask(&a, "GET /v1/devices HTTP/1.1\r\n" AS_ADMIN "\r\n");
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(text_of(&a, "error"), "per_page"));
+    forget(&a);
+    ask(&a, "GET /v1/devices?per_page=100 HTTP/1.1\r\n" AS_ADMIN "\r\n");
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    server.fleet.total = 0;
+}
+
 static void test_bad_filters_are_named(void **state)
 {
     static const struct {
@@ -486,6 +502,7 @@ static void test_bodies_that_cannot_be_read(void **state)
                  {JSON, "nonsense"},
                  {FORM, "=nonsense"},
                  {FORM, "name=%ff"},
+                 {FORM, "%ff[]=a"},
                  {FORM, "name=null"},
                  {"multipart/form-data", "--XX"},
                  {"multipart/form-data; boundary=\"", "--XX"},
@@ -847,6 +864,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVED(test_list_is_a_bare_array_in_the_old_order),
         SERVED(test_filters_reach_the_fleet),
+        SERVED(test_a_list_too_long_for_one_answer_is_refused),
         SERVED(test_bad_filters_are_named),
         SERVED(test_detail_by_id_and_name),
         SERVED(test_errors_have_the_clients_words),
