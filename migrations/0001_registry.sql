@@ -61,8 +61,9 @@ CREATE TABLE device (
     chunk_bytes integer,
     -- presence
     online boolean NOT NULL DEFAULT false,
+    online_session_id bigint, -- which made it online: only its end makes it offline
     node_id integer,
-    session_id bigint,
+    session_id bigint, -- of the last Hello
     session_epoch bigint NOT NULL DEFAULT 0,
     last_heard timestamptz,
     last_handshake timestamptz,
@@ -78,6 +79,8 @@ CREATE TABLE device (
     application_sha256 bytea,
     system_described_at timestamptz,
     application_described_at timestamptz,
+    subscriptions_session bigint, -- whose list device_subscription holds, and which of its lists
+    subscriptions_rev bigint,
     sig bigint NOT NULL DEFAULT 0, -- inventory class: platform and vector of module versions
     -- of system events
     status text NOT NULL DEFAULT 'normal' CHECK (status IN ('normal', 'safe_mode')),
@@ -202,6 +205,7 @@ CREATE TABLE handshake_attempt (
     device_id bytea,
     took_ms integer NOT NULL
 );
+CREATE INDEX handshake_attempt_at ON handshake_attempt (at);
 CREATE INDEX handshake_attempt_subject ON handshake_attempt (subject, id DESC);
 CREATE INDEX handshake_attempt_ip ON handshake_attempt (ip, id DESC);
 CREATE INDEX handshake_attempt_key ON handshake_attempt (key_sha256, id DESC) WHERE key_sha256 IS NOT NULL;

@@ -57,7 +57,13 @@ $$;
 
 -- Sets the flag of the whole fleet: the same as the view says of each device, but by sets: each distinct version is compared
 -- once, and only devices that a rule asks or that carry the flag are touched.
-CREATE FUNCTION refresh_deep_update_fleet() RETURNS void LANGUAGE sql AS $$
+-- The caller holds the lock of rules, so that no verdict ages while the devices are being locked; these in the order of their
+-- ids, as everybody locks them.
+CREATE FUNCTION refresh_deep_update_fleet() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ids bytea[];
+    codes text[];
+BEGIN
     WITH rules AS MATERIALIZED (
         SELECT id, code, platform_id, body, body ? 'module' AS by_module,
                module_function_number(body ->> 'module') AS func, coalesce((body ->> 'index')::integer, 0) AS idx,
@@ -83,11 +89,14 @@ CREATE FUNCTION refresh_deep_update_fleet() RETURNS void LANGUAGE sql AS $$
     ), flagged AS (
         SELECT id, deep_update_rule FROM device WHERE requires_deep_update
     )
+    SELECT array_agg(id), array_agg(v.code) INTO ids, codes
+      FROM verdict v FULL JOIN flagged f USING (id)
+     WHERE f.deep_update_rule IS DISTINCT FROM v.code;
+    PERFORM FROM device d WHERE d.id IN (SELECT unnest(ids)) ORDER BY d.id FOR UPDATE;
     UPDATE device d SET deep_update_rule = n.code, requires_deep_update = n.code IS NOT NULL
-      FROM (SELECT id, v.code FROM verdict v FULL JOIN flagged f USING (id)
-             WHERE f.deep_update_rule IS DISTINCT FROM v.code) n
-     WHERE d.id = n.id
-$$;
+      FROM unnest(ids, codes) AS n (id, code)
+     WHERE d.id = n.id;
+END $$;
 
 CREATE FUNCTION on_rules_before() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -155,13 +155,22 @@ BEGIN
     RETURN true;
 END $$;
 
-CREATE FUNCTION store_subscriptions(dev bytea, prefixes text[], scopes text[], formats text[], froms bytea[])
+-- The whole list of a session. rev grows with each list of it: one that was overtaken on its way is not stored, since the
+-- newer one stands for it too; nor one of an older session once the present session has given its own.
+CREATE FUNCTION store_subscriptions(dev bytea, session bigint, rev bigint, prefixes text[], scopes text[], formats text[],
+                                    froms bytea[])
     RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    d record;
 BEGIN
-    PERFORM FROM device WHERE id = dev FOR UPDATE;
+    SELECT session_id, subscriptions_session, subscriptions_rev INTO d FROM device WHERE id = dev FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
+    ELSIF d.subscriptions_session = session AND d.subscriptions_rev > rev
+          OR d.subscriptions_session = d.session_id AND d.session_id <> session THEN
+        RETURN true;
     END IF;
+    UPDATE device SET subscriptions_session = session, subscriptions_rev = rev WHERE id = dev;
     DELETE FROM device_subscription WHERE device_id = dev;
     INSERT INTO device_subscription (device_id, place, prefix, scope, format, from_device)
     SELECT dev, place, prefix, scope::"char", format::"char", from_device
@@ -201,6 +210,8 @@ BEGIN
         VALUES (who, 'device.claim', encode(dev, 'hex'), jsonb_build_object('owner', who), 'claim code');
     END IF;
     RETURN true;
+EXCEPTION WHEN unique_violation THEN -- the name was taken meanwhile: looked at again
+    RAISE EXCEPTION 'named a moment ago' USING ERRCODE = 'serialization_failure';
 END $$;
 
 -- Many events at once, with what the system events among them mean, in one transaction. kinds: user, system, or a kind
@@ -272,7 +283,8 @@ END $$;
 -- --- presence ---
 
 -- ids..sessions: the newest state of each device, once each; online and ips NULL = as before. A device is only taken
--- offline by the session it is online with. c_*: beginnings and ends of connections in order.
+-- offline by the session that made it online; session NULL: by an end that is newer than any beginning. c_*: beginnings and
+-- ends of connections in order.
 CREATE FUNCTION store_presence(node integer, ids bytea[], onlines boolean[], heards bigint[], ips text[],
                                sessions bigint[], c_ids bytea[], c_sessions bigint[], c_ats bigint[],
                                c_reasons text[], c_ips text[], c_resumed boolean[], c_goodbyes text[])
@@ -282,7 +294,8 @@ BEGIN
     UPDATE device d SET
         online = CASE WHEN p.online IS NULL THEN d.online
                       WHEN p.online THEN true
-                      ELSE d.online AND d.session_id IS DISTINCT FROM p.session END,
+                      ELSE d.online AND p.session IS NOT NULL AND d.online_session_id IS DISTINCT FROM p.session END,
+        online_session_id = CASE WHEN p.online THEN p.session ELSE d.online_session_id END,
         node_id = CASE WHEN p.online THEN node ELSE d.node_id END,
         last_heard = greatest(d.last_heard, from_ms(p.heard)),
         last_ip = coalesce(p.ip, d.last_ip)
@@ -315,15 +328,21 @@ BEGIN
      WHERE o.device_id = keep.id AND o.started_at < keep.oldest;
 END $$;
 
--- Every device this node left online is offline: at its start ('restart') and at its end ('shutdown').
-CREATE FUNCTION store_node_offline(node integer, why text) RETURNS void LANGUAGE plpgsql AS $$
+-- Devices this node left online are offline, at its start ('restart') and at its end ('shutdown'); at most max_count at once,
+-- each time a short transaction. Returns how many they were: fewer than max_count when there are no more.
+CREATE FUNCTION store_node_offline(node integer, why text, max_count integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    ids bytea[] := ARRAY(SELECT id FROM device WHERE online AND node_id = node LIMIT max_count);
 BEGIN
+    PERFORM FROM device WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
     UPDATE device_connection c SET
         ended_at = greatest(c.started_at, coalesce(d.last_heard, c.started_at)),
         duration_ms = greatest(0, to_ms(coalesce(d.last_heard, c.started_at)) - to_ms(c.started_at)),
         reason = why
-      FROM device d WHERE d.id = c.device_id AND d.online AND d.node_id = node AND c.node_id = node AND c.ended_at IS NULL;
-    UPDATE device SET online = false WHERE online AND node_id = node;
+      FROM device d
+     WHERE c.device_id = ANY (ids) AND d.id = c.device_id AND d.online AND c.node_id = node AND c.ended_at IS NULL;
+    UPDATE device SET online = false WHERE id = ANY (ids) AND node_id = node;
+    RETURN cardinality(ids);
 END $$;
 
 CREATE FUNCTION store_attempts(ats bigint[], outcomes text[], stages text[], profiles text[], alerts integer[],

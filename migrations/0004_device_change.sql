@@ -72,6 +72,8 @@ BEGIN
     VALUES (actor, 'device.claim', encode(dev, 'hex'), jsonb_build_object('owner', NULL),
             jsonb_build_object('owner', actor));
     RETURN ROW('ok', dev, NULL)::change_result;
+EXCEPTION WHEN unique_violation THEN -- the name was taken meanwhile: looked at again
+    RAISE EXCEPTION 'named a moment ago' USING ERRCODE = 'serialization_failure';
 END $$;
 
 CREATE FUNCTION unclaim_device(actor_id bigint, actor text, sees_all boolean, which text) RETURNS change_result
@@ -90,45 +92,53 @@ BEGIN
             jsonb_build_object('owner', (SELECT u.name FROM users u WHERE u.id = d.owner_id)),
             jsonb_build_object('owner', NULL));
     RETURN r;
+EXCEPTION WHEN unique_violation THEN -- the name was taken meanwhile: looked at again
+    RAISE EXCEPTION 'named a moment ago' USING ERRCODE = 'serialization_failure';
 END $$;
 
--- Adds a key; the two newest of a device stay live. role: of the actor; 'command' for the offline form, which may do all.
--- detail 'end session' when a retired key is the one last used, or pre-shared (of those the use is not known).
+-- Adds a key; the two newest of a device stay live. Who takes a device out of quarantine vouches for this key alone: every
+-- other one is a stranger's, who was the first to name that device. role: of the actor; 'command' for the offline form, which
+-- may do all. detail 'end session' when the device leaves quarantine, or when a key retired within the last 5 minutes is the
+-- one last used, or pre-shared (of those the use is not known): so the same call made again answers the same.
 CREATE FUNCTION provision_device(actor_id bigint, actor text, role text, dev bytea, key_kind text, key_data bytea,
                                  product integer, new_name text)
     RETURNS change_result LANGUAGE plpgsql AS $$
 DECLARE
     d device;
-    is_new boolean := false;
+    is_new boolean;
+    approves boolean;
     key_sha bytea := sha256(key_data);
-    newest_use timestamptz;
     ends boolean;
 BEGIN
+    INSERT INTO device (id, owner_id, product_id) VALUES (dev, CASE WHEN role = 'owner' THEN actor_id END, product)
+    ON CONFLICT (id) DO NOTHING;
+    is_new := FOUND;
     SELECT * INTO d FROM device WHERE id = dev FOR UPDATE;
-    IF NOT FOUND THEN
-        is_new := true;
-        INSERT INTO device (id, owner_id, product_id) VALUES (dev, CASE WHEN role = 'owner' THEN actor_id END, product)
-        RETURNING * INTO d;
-    ELSIF role NOT IN ('admin', 'command') AND d.owner_id IS DISTINCT FROM actor_id THEN
+    IF NOT is_new AND role NOT IN ('admin', 'command') AND d.owner_id IS DISTINCT FROM actor_id THEN
         RETURN ROW('forbidden', NULL, NULL)::change_result;
     END IF;
     IF key_kind <> 'psk' AND EXISTS (SELECT FROM device_key k WHERE k.sha256 = key_sha AND k.state = 'live'
                                         AND k.kind <> 'psk' AND k.device_id <> dev) THEN
         RAISE unique_violation;
     END IF;
-    SELECT max(k.last_used_at) INTO newest_use FROM device_key k WHERE k.device_id = dev AND k.state = 'live';
+    approves := d.quarantined AND role <> 'owner';
+    IF approves THEN
+        UPDATE device_key k SET state = 'retired', retired_at = now()
+         WHERE k.device_id = dev AND k.state = 'live' AND k.sha256 <> key_sha;
+    END IF;
     INSERT INTO device_key AS k (device_id, kind, sha256, data) VALUES (dev, key_kind, key_sha, key_data)
     ON CONFLICT (device_id, sha256) DO UPDATE SET state = 'live', retired_at = NULL, created_at = clock_timestamp();
-    WITH retired AS (
-        UPDATE device_key k SET state = 'retired', retired_at = now()
-         WHERE k.device_id = dev AND k.state = 'live'
-           AND k.id NOT IN (SELECT n.id FROM device_key n WHERE n.device_id = dev AND n.state = 'live'
-                             ORDER BY n.created_at DESC, n.id DESC LIMIT 2)
-        RETURNING k.last_used_at, k.kind
-    )
-    SELECT bool_or(kind = 'psk' OR last_used_at = newest_use) INTO ends FROM retired;
+    UPDATE device_key k SET state = 'retired', retired_at = now()
+     WHERE k.device_id = dev AND k.state = 'live'
+       AND k.id NOT IN (SELECT n.id FROM device_key n WHERE n.device_id = dev AND n.state = 'live'
+                         ORDER BY n.created_at DESC, n.id DESC LIMIT 2);
+    ends := approves OR EXISTS (
+        SELECT FROM device_key k
+         WHERE k.device_id = dev AND k.state = 'retired' AND k.retired_at > now() - interval '5 minutes'
+           AND (k.kind = 'psk' OR k.last_used_at >= coalesce((SELECT max(o.last_used_at) FROM device_key o
+                                                               WHERE o.device_id = dev AND o.state = 'live'), '-infinity')));
     UPDATE device SET
-        quarantined = CASE WHEN role = 'owner' THEN quarantined ELSE false END,
+        quarantined = quarantined AND NOT approves,
         product_id = coalesce(product, product_id),
         name = coalesce(new_name, name)
      WHERE id = dev;

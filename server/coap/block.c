@@ -74,6 +74,7 @@ void coap_body_free(struct coap_peer *peer, struct coap_body *body)
     if (body->inbound != NULL)
         body->inbound->body = NULL;
     unlink_body(peer, body);
+    peer->metrics->gathered->value -= body->data_size;
     free(body->data);
     free(body);
 }
@@ -95,18 +96,28 @@ static struct coap_body *start(struct coap_peer *peer, const uint8_t *key, size_
     return body;
 }
 
+/* Makes room for need bytes. False when all bodies together would be too large. */
+static bool grow(struct coap_peer *peer, struct coap_body *body, size_t need)
+{
+    size_t size = body->data_size > 0 ? body->data_size * 2 : FIRST_SIZE;
+
+    if (need <= body->data_size)
+        return true;
+    if (size < need)
+        size = need;
+    if (peer->metrics->gathered->value + (size - body->data_size) > COAP_GATHERED_MAX)
+        return false;
+    peer->metrics->gathered->value += size - body->data_size;
+    body->data = mem_grow(body->data, size, 1);
+    body->data_size = size;
+    return true;
+}
+
 static void append(struct coap_peer *peer, struct coap_body *body, const struct coap_message *m,
                    uint64_t now_ms)
 {
-    size_t need = body->data_len + m->payload_len;
-
-    if (need > body->data_size) {
-        size_t size = body->data_size > 0 ? body->data_size * 2 : FIRST_SIZE;
-        body->data_size = size < need ? need : size;
-        body->data = mem_grow(body->data, body->data_size, 1);
-    }
     memcpy(body->data + body->data_len, m->payload, m->payload_len);
-    body->data_len = need;
+    body->data_len += m->payload_len;
     body->expires_ms = now_ms + COAP_DEDUP_MS;
     unlink_body(peer, body);
     link_last(peer, body);
@@ -160,6 +171,12 @@ uint8_t coap_body_take(struct coap_peer *peer, const struct coap_message *m, con
     if (!block->more) {
         *body = known;
         return COAP_EMPTY;
+    }
+    if (!grow(peer, known, at + m->payload_len)) {
+        peer->metrics->overflow->value++;
+        if (known->data_len == 0)
+            coap_body_free(peer, known);
+        return COAP_503_UNAVAILABLE;
     }
     append(peer, known, m, now_ms);
     return COAP_231_CONTINUE;

@@ -4,8 +4,8 @@
  * A body is known by method, Uri-Path, Uri-Query and Request-Tag; the token plays no part, since Device OS
  * takes a new one for each block (device-protocol 3.8). At most COAP_BODIES_MAX at once, the oldest makes
  * room. The last piece is not stored: should it have to be taken again (coap_forget), the body is as it was
- * before. Private to coap/. Ownership: peer->bodies; each freed when answered, restarted, displaced or
- * COAP_DEDUP_MS old. */
+ * before. The memory of all peers' bodies together is bounded (COAP_GATHERED_MAX). Private to coap/.
+ * Ownership: peer->bodies; each freed when answered, restarted, displaced or COAP_DEDUP_MS old. */
 #ifndef CYAN_COAP_BLOCK_H
 #define CYAN_COAP_BLOCK_H
 
@@ -23,8 +23,9 @@ struct coap_body {
     uint8_t key[];
 };
 
-/* Takes the block that m carries. Returns 2.31 when it was stored, an error code when it was refused, and
- * COAP_EMPTY when m is the last one: then *body holds what came before it, NULL when that is nothing. */
+/* Takes the block that m carries. Returns 2.31 when it was stored, an error code when it was refused (5.03:
+ * there is no room now, and what came before stays as it was), and COAP_EMPTY when m is the last one: then
+ * *body holds what came before it, NULL when that is nothing. */
 must_check uint8_t coap_body_take(struct coap_peer *peer, const struct coap_message *m,
                                   const struct coap_block *block, uint64_t now_ms, struct coap_body **body);
 /* body NULL is fine. The inbound's pointer to it is cleared. */

@@ -25,7 +25,7 @@ struct coap_dedup {
     struct entry entries[];
 };
 
-_Static_assert((COAP_DEDUP_MAX & (COAP_DEDUP_MAX - 1)) == 0 && COAP_DEDUP_MAX <= UINT8_MAX,
+_Static_assert((COAP_DEDUP_MAX & (COAP_DEDUP_MAX - 1)) == 0 && COAP_DEDUP_MAX <= UINT16_MAX,
                "ring arithmetic");
 
 static unsigned slot_of(const struct coap_dedup *dedup, unsigned place)

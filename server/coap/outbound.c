@@ -21,7 +21,7 @@ struct coap_outbound {
     struct coap_outbound *next;
     struct coap_peer *peer; /* borrowed: owner of this */
     struct deadline deadline;
-    coap_done_fn *done; /* NULL for KIND_RESPONSE */
+    coap_done_fn *done; /* NULL for KIND_RESPONSE and when detached */
     void *arg;
     uint64_t give_up_ms; /* end of the whole wait */
     uint64_t first_sent_ms;
@@ -32,6 +32,7 @@ struct coap_outbound {
     uint16_t mid;
     uint8_t kind, state, transmissions;
     bool ack_is_enough, has_rtt;
+    bool is_detached; /* its owner has been told that it timed out: any reaction of the peer ends it */
     uint8_t token;
     size_t message_len;
     uint8_t message[]; /* as first sent */
@@ -140,7 +141,7 @@ static unsigned count_sent(const struct coap_peer *peer)
     unsigned count = 0;
 
     for (const struct coap_outbound *o = peer->outbound; o != NULL; o = o->next)
-        count += o->state == SENT;
+        count += o->state == SENT && !o->is_detached;
     return count;
 }
 
@@ -200,12 +201,40 @@ static void lose(struct coap_outbound *o, uint64_t now_ms)
         peer->ops->unreachable(peer);
 }
 
+static bool has_detached(const struct coap_peer *peer)
+{
+    for (const struct coap_outbound *o = peer->outbound; o != NULL; o = o->next) {
+        if (o->is_detached)
+            return true;
+    }
+    return false;
+}
+
+/* The owner waits no longer, the retransmissions go on. */
+static void detach(struct coap_outbound *o, uint64_t now_ms)
+{
+    coap_done_fn *done = o->done;
+
+    o->peer->metrics->timeouts->value++;
+    o->done = NULL;
+    o->is_detached = true;
+    o->give_up_ms = UINT64_MAX;
+    watch(o);
+    start_waiting(o->peer, now_ms);
+    done(o->arg, COAP_TIMED_OUT, NULL, NULL, 0, o->rtt_ms);
+}
+
 static void on_deadline(struct deadline *d, uint64_t now_ms)
 {
     struct coap_outbound *o = (struct coap_outbound *)((char *)d - offsetof(struct coap_outbound, deadline));
 
+    if (now_ms >= o->give_up_ms && o->state == SENT && o->done != NULL && !has_detached(o->peer)) {
+        detach(o, now_ms);
+        return;
+    }
     if (now_ms >= o->give_up_ms) {
-        o->peer->metrics->timeouts->value++;
+        if (!o->is_detached)
+            o->peer->metrics->timeouts->value++;
         finish(o, COAP_TIMED_OUT, NULL, NULL, 0, now_ms);
         return;
     }
@@ -383,7 +412,7 @@ void coap_outbound_acknowledged(struct coap_peer *peer, const struct coap_messag
     note_rtt(o, now_ms);
     if (o->kind == KIND_REQUEST && o->ack_is_enough) {
         finish(o, COAP_RESPONDED, ack, NULL, 0, now_ms);
-    } else if (o->kind != KIND_REQUEST) {
+    } else if (o->kind != KIND_REQUEST || o->is_detached) {
         finish(o, COAP_RESPONDED, NULL, NULL, 0, now_ms);
     } else {
         enter(o, ACKNOWLEDGED);
@@ -487,7 +516,7 @@ void coap_outbound_response(struct coap_peer *peer, const struct coap_message *r
         return;
     note_rtt(o, now_ms);
     bool in_blocks = response->code >> 5 == 2 && coap_option_find(response, COAP_OPT_BLOCK2, &option);
-    if (o->ack_is_enough || !in_blocks)
+    if (o->ack_is_enough || o->is_detached || !in_blocks)
         finish(o, COAP_RESPONDED, response, response->payload, response->payload_len, now_ms);
     else if (coap_block_decode(&option, &block))
         take_block(o, response, &block, now_ms);

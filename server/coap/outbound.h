@@ -7,6 +7,10 @@
  *                      \--never acknowledged--> LOST --next deadline--> (done: timed out)
  *   any --whole wait over--> (done: timed out)      any --RST--> (done: reset)
  *
+ * One whose whole wait is over while it is SENT has had its done, but may stay until the peer reacts or it is
+ * LOST: whether the peer is there shows only once all retransmissions are spent. There is at most one such,
+ * the oldest, beside those in the slots.
+ *
  * At most COAP_OUTBOUND_MAX are SENT at once (NSTART, RFC 7252 4.7: what is acknowledged is no longer
  * outstanding). done is always the last thing that happens: it may end the peer. Private to coap/. Ownership:
  * peer->outbound. */

@@ -29,7 +29,10 @@ void coap_metrics_init(struct coap_metrics *cm, struct metrics *m)
     cm->resets_received =
         metrics_add(m, METRIC_COUNTER, "cyan_coap_resets_received_total", NULL, "CoAP RST received");
     cm->overflow = metrics_add(m, METRIC_COUNTER, "cyan_coap_overflow_total", NULL,
-                               "CoAP requests and bodies dropped because their peer has too many open");
+                               "CoAP requests and bodies dropped because their peer, or all peers together, "
+                               "have too many open");
+    cm->gathered = metrics_add(m, METRIC_GAUGE, "cyan_coap_gathered_bytes", NULL,
+                               "Memory of request bodies that are not whole yet");
 }
 
 void coap_peer_init(struct coap_peer *peer, const struct coap_peer_ops *ops, struct deadlines *deadlines,
@@ -43,7 +46,7 @@ void coap_peer_init(struct coap_peer *peer, const struct coap_peer_ops *ops, str
         .next_mid = first_mid,
         .max_message_bytes = COAP_MESSAGE_MAX,
         .next_token = first_token,
-        .dialect = (uint8_t)dialect,
+        .dialect = dialect == COAP_DEVICE_OS,
     };
 }
 
@@ -158,6 +161,24 @@ static void hand_on(struct coap_peer *peer, const struct coap_message *m, const 
     free(whole); /* ours alone; the peer may be gone */
 }
 
+/* Takes a block into the body it belongs to. True when that is whole and m can be handed on, with *body what
+ * came before. */
+static bool gather(struct coap_peer *peer, const struct coap_message *m, const struct request *r,
+                   struct coap_body **body, uint64_t now_ms)
+{
+    uint8_t code = COAP_EMPTY;
+
+    if (r->block1.more && peer->ops->admits != NULL)
+        code = peer->ops->admits(peer, m, r->path);
+    if (code == COAP_EMPTY)
+        code = coap_body_take(peer, m, &r->block1, now_ms, body);
+    if (code == COAP_EMPTY)
+        return true;
+    if (code != COAP_503_UNAVAILABLE || !coap_link_is_device_os(peer))
+        coap_inbound_reply(peer, m, code, &r->block1, now_ms);
+    return false;
+}
+
 static void on_request(struct coap_peer *peer, const struct coap_message *m, uint64_t now_ms)
 {
     struct request r;
@@ -169,14 +190,8 @@ static void on_request(struct coap_peer *peer, const struct coap_message *m, uin
             coap_inbound_reply(peer, m, refusal, NULL, now_ms);
         return;
     }
-    if (r.has_block1) {
-        uint8_t code = coap_body_take(peer, m, &r.block1, now_ms, &body);
-        if (code != COAP_EMPTY) {
-            coap_inbound_reply(peer, m, code, &r.block1, now_ms);
-            return;
-        }
-    }
-    hand_on(peer, m, &r, body, now_ms);
+    if (!r.has_block1 || gather(peer, m, &r, &body, now_ms))
+        hand_on(peer, m, &r, body, now_ms);
 }
 
 static void on_separate_response(struct coap_peer *peer, const struct coap_message *m, uint64_t now_ms)

@@ -16,7 +16,9 @@
  * Bounds per peer: COAP_DEDUP_MAX remembered exchanges, COAP_INBOUND_MAX unanswered requests (more: not
  * acknowledged, counted, the peer sends again), COAP_OUTBOUND_MAX unacknowledged messages of ours (more wait
  * in order, COAP_QUEUE_MAX with those awaiting their response), one Block1 body of at most COAP_BODY_MAX
- * bytes per (method, path, query, Request-Tag) and four of them. */
+ * bytes per (method, path, query, Request-Tag) and four of them. Over all peers that share a struct
+ * coap_metrics these bodies take COAP_GATHERED_MAX bytes; what exceeds it gets 5.03, and Device OS, which
+ * takes an error for an acknowledgement (device-protocol 3.8), nothing: it sends the block again. */
 #ifndef CYAN_COAP_PEER_H
 #define CYAN_COAP_PEER_H
 
@@ -33,12 +35,13 @@
  * the RFC says. */
 enum coap_dialect { COAP_RFC7252, COAP_DEVICE_OS };
 
-#define COAP_DEDUP_MAX 128
+#define COAP_DEDUP_MAX 512 /* two exchanges a second for the time they are remembered */
 #define COAP_INBOUND_MAX 32
 #define COAP_OUTBOUND_MAX 4
 #define COAP_QUEUE_MAX 64
 #define COAP_BODY_MAX 65536
-#define COAP_DEDUP_MS 247000 /* EXCHANGE_LIFETIME, RFC 7252 4.8.2 */
+#define COAP_GATHERED_MAX (64u << 20) /* a thousand of the largest bodies at once */
+#define COAP_DEDUP_MS 247000          /* EXCHANGE_LIFETIME, RFC 7252 4.8.2 */
 
 struct coap_peer;
 
@@ -48,7 +51,8 @@ struct coap_inbound;
 
 enum coap_outcome {
     COAP_RESPONDED, /* message holds the response; for Block2 the body is whole */
-    COAP_TIMED_OUT, /* acknowledged or not, no response before the deadline */
+    COAP_TIMED_OUT, /* acknowledged or not, no response before the deadline; of what was not
+                     * acknowledged one is still sent again until it is lost (ops->unreachable) */
     COAP_RESET,     /* the peer answered RST */
     COAP_PEER_GONE, /* deinit */
 };
@@ -66,6 +70,9 @@ struct coap_peer_ops {
     /* A new request (never a duplicate). path is the Uri-Path joined with '/', body the whole payload. */
     void (*request)(struct coap_peer *peer, struct coap_inbound *in, const struct coap_message *m,
                     const char *path, const uint8_t *body, size_t body_len);
+    /* Asked before a block of m's body is kept: the code to refuse it with, or COAP_EMPTY. The last block is
+     * not asked for but handed on. NULL: all are kept. May not end the peer. */
+    uint8_t (*admits)(struct coap_peer *peer, const struct coap_message *m, const char *path);
     /* An inbound ended without our answer (deinit): drop what points to it. */
     void (*inbound_dropped)(struct coap_peer *peer, struct coap_inbound *in);
     /* A confirmable message of ours ran out of retransmissions: the peer is not there. */
@@ -75,6 +82,7 @@ struct coap_peer_ops {
 struct coap_metrics { /* registered by coap_metrics_init; shared by all peers */
     struct metric *received, *sent, *duplicates, *retransmits, *timeouts, *malformed, *resets_received,
         *overflow;
+    struct metric *gathered; /* bytes held by Block1 bodies; what COAP_GATHERED_MAX is held against */
 };
 void coap_metrics_init(struct coap_metrics *cm, struct metrics *m);
 
@@ -90,9 +98,12 @@ struct coap_peer {
     uint16_t next_mid;               /* random start; never reused within a 65536 cycle */
     uint16_t max_message_bytes;      /* the largest the peer takes (Hello), default COAP_MESSAGE_MAX */
     uint8_t next_token;              /* unique among requests in flight */
-    uint8_t dialect;                 /* enum coap_dialect */
-    uint8_t inbound_count, dedup_count;
+    uint8_t dialect : 1;             /* enum coap_dialect */
+    uint8_t inbound_count : 7;
+    uint16_t dedup_count;
 };
+
+_Static_assert(COAP_INBOUND_MAX < 128, "inbound_count");
 
 void coap_peer_init(struct coap_peer *peer, const struct coap_peer_ops *ops, struct deadlines *deadlines,
                     struct coap_metrics *metrics, enum coap_dialect dialect, uint16_t first_mid,

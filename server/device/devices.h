@@ -1,13 +1,17 @@
 /* devices.h: the devices connected to this node: what each is, what it says, what can be asked of it.
  *
  *   link: AUTHORISING --admitted--> WAIT_HELLO --Hello stored--> NAMED --ended--> (gone)
- *                     \--refused--> (gone)
+ *                     \--refused, registry away too long--> (gone)
  *
- * A client that never says Hello stays in WAIT_HELLO: a plain CoAP client.
+ * A client that never says Hello stays in WAIT_HELLO: a plain CoAP client, if its key says which device it
+ * is. Of each there are at most 4 sessions at once, the newest.
  *
  * One struct device per DTLS session; found by device id once its Hello named it and matched the key. A
  * device whose new session has said Hello replaces its older session. Nothing a peer says before it is
- * admitted is acted on: up to DEVICE_HELD_MAX datagrams wait for the answer.
+ * admitted is acted on: up to DEVICE_HELD_MAX datagrams wait for the answer, and are dropped above that.
+ *
+ * A session that is refused ends with an alert, that of a Device OS in silence: told, it would be back at
+ * once with a full handshake, again and again.
  *
  * What must be durable before it is acknowledged goes up through struct device_ops; the acknowledgement waits
  * for the answer. Every op with a done callback answers exactly once, from the loop, never from inside the
@@ -37,7 +41,7 @@ enum device_admission {
                               * on; id NULL when its key is nobody's: then the Hello op rejects an ID that has
                               * another key */
     DEVICE_REFUSE_UNKNOWN,   /* policy refuse */
-    DEVICE_REFUSE_AWAY,      /* the registry cannot be asked now */
+    DEVICE_REFUSE_AWAY,      /* the registry cannot be asked now: it is asked again until hello_timeout_ms */
 };
 typedef void device_admit_fn(void *arg, enum device_admission admission, const struct device_id *id);
 
@@ -118,6 +122,7 @@ struct device_ops {
     void *ctx;
     /* Answered by dtls_psk_answer. */
     void (*find_psk)(void *ctx, const char *identity, struct dtls_psk_query *query);
+    /* Asked again some time after the answer DEVICE_REFUSE_AWAY. */
     void (*authorise)(void *ctx, const struct session_proof *proof, device_admit_fn *answer, void *arg);
     /* proof_spki/psk identity of a not yet enrolled device under policy enrol are given by admission
      * DEVICE_ADMIT_UNKNOWN; enrol is true then and the op creates device and key. */
@@ -127,9 +132,10 @@ struct device_ops {
                      device_done_fn *done, void *arg);
     void (*event)(void *ctx, const struct device_facts *facts, const struct device_event *event,
                   device_done_fn *done, void *arg);
-    /* The whole list, after each change. */
+    /* The whole list, after each change. revision grows with each list of a session: of two that are stored
+     * at once the higher one must be what is left, and both are DEVICE_STORED. */
     void (*subscriptions)(void *ctx, const struct device_facts *facts, const struct device_subscription *list,
-                          size_t count, device_done_fn *done, void *arg);
+                          size_t count, uint64_t revision, device_done_fn *done, void *arg);
     /* Not awaited: batched behind activity. */
     void (*online)(void *ctx, const struct device_facts *facts, bool resumed);
     void (*heard)(void *ctx, const struct device_facts *facts, uint64_t wall_ms);
@@ -143,7 +149,9 @@ struct device;
 
 struct devices_settings {
     uint64_t offline_after_ms; /* silence after which a device counts as offline; its session is kept */
-    uint32_t hello_timeout_ms; /* a Device OS peer that says no Hello is ended, with reason */
+    /* A peer that must say Hello and does not is ended after this: Device OS, and whoever's key does not say
+     * which device it is. So long too is the registry waited for. */
+    uint32_t hello_timeout_ms;
 };
 
 /* Returns the ops that a struct dtls is created with (ctx = the struct devices). */

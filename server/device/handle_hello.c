@@ -60,7 +60,7 @@ static void reject(struct device *device, struct device_wait *wait, enum refusal
     dtls_conclude(device->session, wrong_key ? HANDSHAKE_KEY_ID_MISMATCH : HANDSHAKE_REFUSED_BY_POLICY,
                   "hello");
     wait_refuse(wait, refusal);
-    link_end(device, SESSION_END_REFUSED, true);
+    link_refuse(device, SESSION_END_REFUSED);
 }
 
 static void welcome(struct device *device, struct device_wait *wait, const struct hello *hello)
@@ -129,7 +129,7 @@ void handle_hello(const struct device_request *r)
     if (!is_its_own(device, &hello)) {
         dtls_conclude(device->session, HANDSHAKE_KEY_ID_MISMATCH, "hello");
         request_refuse(r, REFUSED_KEY_ID_MISMATCH, "");
-        link_end(device, SESSION_END_REFUSED, true);
+        link_refuse(device, SESSION_END_REFUSED);
         return;
     }
     device->id = hello.id; /* from the first Hello on: one key cannot enrol two devices */

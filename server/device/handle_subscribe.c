@@ -76,5 +76,6 @@ void handle_subscribe(const struct device_request *r)
     remembered->subscription = subscription;
     link_fill_facts(device, &facts);
     device->all->ops.subscriptions(device->all->ops.ctx, &facts, device->subscriptions,
-                                   device->subscription_count, request_done, remembered);
+                                   device->subscription_count, ++device->event_number, request_done,
+                                   remembered);
 }

@@ -11,8 +11,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "device/ask.h"
+#include "device/plain.h"
 #include "device/presence.h"
 #include "device/request.h"
+
+#define AUTHORISE_AGAIN_MS 2000
 
 struct held_record {
     struct held_record *next;
@@ -30,6 +33,8 @@ void link_enter(struct device *device, enum link_state state)
 {
     must(may_enter[device->state][state]);
     device->state = (uint8_t)state;
+    if (state != LINK_WAIT_HELLO)
+        plain_leave(device);
 }
 
 const char *link_name(const struct device *device, char out[DEVICE_ID_TEXT_SIZE])
@@ -204,6 +209,11 @@ void link_end(struct device *device, enum session_end why, bool tell_peer)
     deadline_set(device->all->deadlines, &device->end, clock_ms(), on_end);
 }
 
+void link_refuse(struct device *device, enum session_end why)
+{
+    link_end(device, why, device->session->profile != SESSION_DEVICE_OS);
+}
+
 static void on_no_hello(struct deadline *d, uint64_t now_ms)
 {
     struct device *device = (struct device *)((char *)d - offsetof(struct device, watch));
@@ -213,12 +223,14 @@ static void on_no_hello(struct deadline *d, uint64_t now_ms)
         return;
     }
     link_refused(device, REFUSED_NO_HELLO, "");
-    link_end(device, SESSION_END_NO_HELLO, true);
+    link_refuse(device, SESSION_END_NO_HELLO);
 }
 
 void link_await_hello(struct device *device, uint64_t now_ms)
 {
-    if (device->session->profile == SESSION_DEVICE_OS && device->state != LINK_NAMED)
+    bool must_say_it = device->session->profile == SESSION_DEVICE_OS || device->proof != NULL;
+
+    if (must_say_it && device->state != LINK_NAMED)
         deadline_set(device->all->deadlines, &device->watch, now_ms + device->all->settings.hello_timeout_ms,
                      on_no_hello);
 }
@@ -232,7 +244,7 @@ static void refuse_session(struct device *device, enum device_admission admissio
     link_refused(device, away ? REFUSED_REGISTRY_AWAY : REFUSED_UNKNOWN_KEY, "");
     dtls_conclude(device->session, away ? HANDSHAKE_REFUSED_BY_POLICY : unknown,
                   away ? "registry_away" : "authorise");
-    link_end(device, SESSION_END_REFUSED, true);
+    link_refuse(device, SESSION_END_REFUSED);
 }
 
 static void admit(struct device *device, enum device_admission admission, const struct device_id *id)
@@ -249,8 +261,34 @@ static void admit(struct device *device, enum device_admission admission, const 
     if (device->session->profile != SESSION_DEVICE_OS) /* of a device its Hello decides */
         link_conclude(device, "authorise");
     link_enter(device, LINK_WAIT_HELLO);
+    plain_join(device);
     link_await_hello(device, clock_ms());
     take_held(device);
+}
+
+static void on_admitted(void *arg, enum device_admission admission, const struct device_id *id);
+
+static void authorise(struct device *device)
+{
+    device->pending++;
+    device->all->ops.authorise(device->all->ops.ctx, device->proof, on_admitted, device);
+}
+
+static void on_authorise_again(struct deadline *d, uint64_t now_ms)
+{
+    (void)now_ms;
+    authorise((struct device *)((char *)d - offsetof(struct device, watch)));
+}
+
+/* The registry is away. False when the device has waited long enough. */
+static bool authorise_later(struct device *device)
+{
+    uint64_t at_ms = clock_ms() + AUTHORISE_AGAIN_MS;
+
+    if (at_ms >= device->established_ms + device->all->settings.hello_timeout_ms)
+        return false;
+    deadline_set(device->all->deadlines, &device->watch, at_ms, on_authorise_again);
+    return true;
 }
 
 static void on_admitted(void *arg, enum device_admission admission, const struct device_id *id)
@@ -259,9 +297,10 @@ static void on_admitted(void *arg, enum device_admission admission, const struct
 
     device->pending--;
     if (device->session != NULL && device->state == LINK_AUTHORISING) {
-        if (admission == DEVICE_REFUSE_UNKNOWN || admission == DEVICE_REFUSE_AWAY)
+        bool away = admission == DEVICE_REFUSE_AWAY;
+        if (admission == DEVICE_REFUSE_UNKNOWN || (away && !authorise_later(device)))
             refuse_session(device, admission);
-        else
+        else if (!away)
             admit(device, admission, id);
     }
     link_release(device);
@@ -290,8 +329,7 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
     DL_APPEND(all->list, device);
     all->count++;
     s->user = device;
-    device->pending++;
-    all->ops.authorise(all->ops.ctx, proof, on_admitted, device);
+    authorise(device);
 }
 
 static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms)

@@ -4,9 +4,10 @@
  *        \________________________\__________________________\--refused, replaced, revoked--> ENDING
  * --ended--> (gone)
  *
- * A session is ended from the loop, never from inside a message of it: ENDING is the time until then, in
- * which nothing the peer says counts any more. dtls may end a session in any state. Ownership: struct device
- * is freed once its session is gone and the last callback it waits for has come. */
+ * While the registry is away a session stays AUTHORISING and it is asked again. A session is ended from the
+ * loop, never from inside a message of it: ENDING is the time until then, in which nothing the peer says
+ * counts any more. dtls may end a session in any state. Ownership: struct device is freed once its session is
+ * gone and the last callback it waits for has come. */
 #ifndef CYAN_DEVICE_LINK_H
 #define CYAN_DEVICE_LINK_H
 
@@ -18,6 +19,7 @@ enum link_state { LINK_AUTHORISING, LINK_WAIT_HELLO, LINK_NAMED, LINK_ENDING, LI
 struct held_record;
 struct device_wait;
 struct device_question;
+struct plain_group;
 
 struct devices {
     struct deadlines *deadlines; /* borrowed: outlives this until devices_free */
@@ -26,9 +28,10 @@ struct devices {
     struct coap_metrics coap;
     struct metric *refused[REFUSAL_COUNT];
     struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
-    struct device *by_id; /* uthash: the NAMED ones */
-    struct device *list;  /* those with a session */
-    size_t count;         /* struct device in being */
+    struct device *by_id;      /* uthash: the NAMED ones */
+    struct plain_group *plain; /* uthash: sessions without Hello, by whose they are */
+    struct device *list;       /* those with a session */
+    size_t count;              /* struct device in being */
     bool closed;
 };
 
@@ -36,18 +39,20 @@ struct device {
     struct devices *all;     /* borrowed: outlives this */
     struct session *session; /* borrowed; NULL once it ended */
     struct coap_peer peer;
-    struct session_proof *proof;               /* ours: as long as Hello may have to enrol with it */
-    struct held_record *held;                  /* ours: oldest first, while AUTHORISING */
-    struct device_wait *waits;                 /* ours: requests whose answer waits for the store */
-    struct device_question *asks;              /* ours: questions to the device */
+    struct session_proof *proof;  /* ours: until it is known whose it is, by the registry or by Hello */
+    struct held_record *held;     /* ours: oldest first, while AUTHORISING */
+    struct device_wait *waits;    /* ours: requests whose answer waits for the store */
+    struct device_question *asks; /* ours: questions to the device */
     struct device_subscription *subscriptions; /* ours */
+    struct plain_group *plain;                 /* borrowed: while it is a plain client, else NULL */
     struct device *prev, *next;
     UT_hash_handle by_id;
-    struct deadline watch; /* for Hello, then for silence */
+    struct deadline watch; /* for the registry, then for Hello, then for silence */
     struct deadline end;
     struct deadline pull; /* of a describe that has to be asked for again */
-    uint64_t established_ms, heard_told_ms, event_number;
-    uint32_t pending; /* callbacks that will still come */
+    uint64_t established_ms, heard_told_ms;
+    uint64_t event_number; /* of the last event or list of subscriptions; only grows */
+    uint32_t pending;      /* callbacks that will still come */
     uint32_t refusals_logged;
     struct device_id id; /* valid when has_id */
     uint8_t key_sha256[32];
@@ -64,9 +69,13 @@ struct device {
 void link_enter(struct device *device, enum link_state state);
 /* Ends the session from the loop; its presence ends now. Once is enough. */
 void link_end(struct device *device, enum session_end why, bool tell_peer);
+/* The same for one that is not welcome. Device OS is not told: an alert makes it shake hands again at once
+ * and without end; silent, its Hello fails after 60 to 90 s (device-protocol 2.8). */
+void link_refuse(struct device *device, enum session_end why);
 /* Frees what is free to go; after each callback that was pending. */
 void link_release(struct device *device);
-/* A Hello was seen or is due: the wait for it begins again. */
+/* A Hello was seen or is due: the wait for it begins again. Nothing for a client that need not say it: one
+ * that is no Device OS and whose key says which device it is. */
 void link_await_hello(struct device *device, uint64_t now_ms);
 /* The session of an older handshake of the same device gives way; false when this one may not take its place.
  */

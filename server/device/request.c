@@ -77,27 +77,27 @@ static bool may_pass(const struct route *route, const struct device *device)
     return false;
 }
 
-static void dispatch(const struct device_request *r)
+/* NULL with the reason when there is none or it is not for this device now. */
+static const struct route *find_route(const struct device *device, uint8_t method, const char *path,
+                                      enum refusal *refusal)
 {
     bool is_path_known = false;
 
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         const struct route *route = &routes[i];
-        if (!is_at(route, r->path) || is_hidden(route, r->device))
+        if (!is_at(route, path) || is_hidden(route, device))
             continue;
         is_path_known = true;
-        if (route->method != r->m->code)
+        if (route->method != method)
             continue;
-        if (may_pass(route, r->device))
-            route->handle(r);
-        else
-            request_refuse(r, REFUSED_BEFORE_HELLO, "");
-        return;
+        *refusal = REFUSED_BEFORE_HELLO;
+        return may_pass(route, device) ? route : NULL;
     }
-    if (is_device_os(r->device) && r->device->state != LINK_NAMED)
-        request_refuse(r, REFUSED_BEFORE_HELLO, "");
+    if (is_device_os(device) && device->state != LINK_NAMED)
+        *refusal = REFUSED_BEFORE_HELLO;
     else
-        request_refuse(r, is_path_known ? REFUSED_WRONG_METHOD : REFUSED_UNKNOWN_PATH, "");
+        *refusal = is_path_known ? REFUSED_WRONG_METHOD : REFUSED_UNKNOWN_PATH;
+    return NULL;
 }
 
 static void on_request(struct coap_peer *peer, struct coap_inbound *in, const struct coap_message *m,
@@ -113,7 +113,30 @@ static void on_request(struct coap_peer *peer, struct coap_inbound *in, const st
         .now_ms = clock_ms(),
     };
 
-    dispatch(&r);
+    enum refusal refusal;
+    const struct route *route = find_route(r.device, m->code, path, &refusal);
+    if (route != NULL)
+        route->handle(&r);
+    else
+        request_refuse(&r, refusal, "");
+}
+
+/* Whether a body may come in blocks. Before Hello only an event may: all else that is heard then fits into
+ * one message. */
+static uint8_t on_admits(struct coap_peer *peer, const struct coap_message *m, const char *path)
+{
+    struct device *device = device_of(peer);
+    enum refusal refusal;
+    const struct route *route = find_route(device, m->code, path, &refusal);
+
+    if (route != NULL && route->gate == GATE_PUBLISH && device->quarantined)
+        refusal = REFUSED_QUARANTINED;
+    else if (route != NULL && (route->gate == GATE_PUBLISH || device->state == LINK_NAMED))
+        return COAP_EMPTY;
+    else if (route != NULL)
+        refusal = REFUSED_BEFORE_HELLO;
+    link_refused(device, refusal, "");
+    return refusal_code(refusal);
 }
 
 static void on_send(struct coap_peer *peer, const uint8_t *data, size_t data_len)
@@ -142,6 +165,7 @@ static void on_unreachable(struct coap_peer *peer)
 const struct coap_peer_ops request_ops = {
     .send = on_send,
     .request = on_request,
+    .admits = on_admits,
     .inbound_dropped = on_inbound_dropped,
     .unreachable = on_unreachable,
 };

@@ -5,11 +5,11 @@
 #include <strings.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "fleet/room.h"
 
-#define ADMISSION_MAX_MS 10000 /* a handshake does not wait longer, whatever store.hold_s says */
 #define TURNS 4096
 
 static const struct pg_statement find_psk = {
@@ -18,11 +18,18 @@ static const struct pg_statement find_psk = {
            " ORDER BY created_at DESC, id DESC LIMIT 2",
     .params = 1,
 };
-/* Notes the use, so that retiring a key ends the session that was made with it. */
+/* Notes the use, so that retiring a key ends the session that was made with it; only when that is news, so
+ * that a herd of handshakes is a herd of reads. */
 static const struct pg_statement find_key = {
     .name = "find_key",
-    .sql = "UPDATE device_key k SET last_used_at = clock_timestamp() FROM device d WHERE k.sha256 = $1::bytea"
-           " AND k.state = 'live' AND k.kind <> 'psk' AND d.id = k.device_id RETURNING d.id, d.quarantined",
+    .sql = "WITH found AS (SELECT k.id, d.id AS device_id, d.quarantined, k.last_used_at"
+           " FROM device_key k JOIN device d ON d.id = k.device_id"
+           " WHERE k.sha256 = $1::bytea AND k.state = 'live' AND k.kind <> 'psk'),"
+           " used AS (UPDATE device_key u SET last_used_at = clock_timestamp() FROM found f WHERE u.id = f.id"
+           " AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 hour' OR EXISTS (SELECT FROM"
+           " device_key o WHERE o.device_id = f.device_id AND o.id <> f.id AND o.last_used_at >= "
+           "f.last_used_at)))"
+           " SELECT device_id, quarantined FROM found",
     .params = 1,
 };
 static const struct pg_statement find_identity = {
@@ -32,10 +39,13 @@ static const struct pg_statement find_identity = {
         " WHERE k.device_id = d.id AND k.kind = 'psk' AND k.state = 'live')",
     .params = 1,
 };
+/* A certificate does not bring back a key that was retired. */
 static const struct pg_statement find_named = {
     .name = "find_named",
-    .sql = "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea",
-    .params = 1,
+    .sql = "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea AND NOT EXISTS (SELECT FROM "
+           "device_key k"
+           " WHERE k.device_id = d.id AND k.sha256 = $2::bytea AND k.state = 'retired')",
+    .params = 2,
 };
 
 /* --- pre-shared keys --- */
@@ -89,7 +99,11 @@ static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
     size_t psk_len = 0;
     bool known = false;
     free(arg);
-    if (fleet_err_of(err, result, "find_psk") == FLEET_OK && pg_rows(result) > 0) {
+    if (fleet_err_of(err, result, "find_psk") != FLEET_OK) {
+        wait.f->reach.psk_away(wait.query);
+        return;
+    }
+    if (pg_rows(result) > 0) {
         const struct turn *turn = turn_of(wait.f->psk_turns, &wait.id);
         int row = device_id_equal(&turn->id, &wait.id) ? turn->failures % pg_rows(result) : 0;
         known = pg_bytea(result, row, 0, psk, sizeof psk, &psk_len);
@@ -105,11 +119,6 @@ static void answer_no_psk(void *ctx)
     wait.f->reach.answer_psk(wait.query, NULL, 0);
 }
 
-static uint32_t patience_ms(const struct fleet *f)
-{
-    return f->settings.hold_ms < ADMISSION_MAX_MS ? f->settings.hold_ms : ADMISSION_MAX_MS;
-}
-
 void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)
 {
     struct fleet *f = ctx;
@@ -120,7 +129,7 @@ void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *
         later_push(&f->later, answer_no_psk, wait);
         return;
     }
-    pg_exec(f->pg, &find_psk, (struct pg_param[]){fleet_id(&wait->id)}, patience_ms(f), PG_RETRY, on_psk,
+    pg_exec(f->pg, &find_psk, (struct pg_param[]){fleet_id(&wait->id)}, f->settings.hold_ms, PG_RETRY, on_psk,
             wait);
 }
 
@@ -132,6 +141,8 @@ struct admit_wait {
     void *arg;
     struct device_id named; /* by the certificate of a trusted authority */
     bool has_named;
+    uint8_t key_sha256[32];
+    uint64_t until_ms;               /* it waits no longer for Postgres */
     enum device_admission admission; /* of answer_admission */
 };
 
@@ -154,6 +165,12 @@ static void answer_admission(void *ctx)
     wait.answer(wait.arg, wait.admission, NULL);
 }
 
+static uint32_t left_ms(const struct admit_wait *wait)
+{
+    uint64_t now_ms = clock_ms();
+    return now_ms < wait->until_ms ? (uint32_t)(wait->until_ms - now_ms) : 1;
+}
+
 static void on_device(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct admit_wait wait = *(struct admit_wait *)arg;
@@ -168,8 +185,8 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
         wait.has_named) { /* the key is not enrolled, but its certificate names a device */
         struct admit_wait *again = arg;
         again->has_named = false;
-        pg_exec(wait.f->pg, &find_named, (struct pg_param[]){fleet_id(&wait.named)}, patience_ms(wait.f),
-                PG_RETRY, on_device, again);
+        struct pg_param params[] = {fleet_id(&wait.named), pg_bytes(wait.key_sha256, sizeof wait.key_sha256)};
+        pg_exec(wait.f->pg, &find_named, params, left_ms(again), PG_RETRY, on_device, again);
         return;
     }
     free(arg);
@@ -191,17 +208,22 @@ void admission_authorise(void *ctx, const struct session_proof *proof, device_ad
     struct fleet *f = ctx;
     struct admit_wait *wait = mem_alloc(sizeof *wait);
     struct device_id id;
-    *wait = (struct admit_wait){.f = f, .answer = answer, .arg = arg, .admission = DEVICE_REFUSE_UNKNOWN};
+    *wait = (struct admit_wait){.f = f,
+                                .answer = answer,
+                                .arg = arg,
+                                .admission = DEVICE_REFUSE_UNKNOWN,
+                                .until_ms = clock_ms() + f->settings.hold_ms};
+    memcpy(wait->key_sha256, proof->key_sha256, sizeof wait->key_sha256);
     if (proof->profile == SESSION_PSK) {
         if (!device_id_parse(&id, proof->identity, strlen(proof->identity)))
             later_push(&f->later, answer_admission, wait);
         else
-            pg_exec(f->pg, &find_identity, (struct pg_param[]){fleet_id(&id)}, patience_ms(f), PG_RETRY,
+            pg_exec(f->pg, &find_identity, (struct pg_param[]){fleet_id(&id)}, left_ms(wait), PG_RETRY,
                     on_device, wait);
         return;
     }
     wait->has_named =
         proof->ca_signed && device_id_parse(&wait->named, proof->subject_cn, strlen(proof->subject_cn));
     pg_exec(f->pg, &find_key, (struct pg_param[]){pg_bytes(proof->key_sha256, sizeof proof->key_sha256)},
-            patience_ms(f), PG_RETRY, on_device, wait);
+            left_ms(wait), PG_RETRY, on_device, wait);
 }

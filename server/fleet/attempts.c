@@ -98,13 +98,19 @@ static bool is_zero(const uint8_t *data, size_t data_len)
     return !any;
 }
 
+/* Not: refused by us, whether for want of room, of the registry or of a welcome. */
+static bool may_be_wrong_key(enum handshake_outcome outcome)
+{
+    return outcome != HANDSHAKE_OK && outcome != HANDSHAKE_RATE_LIMITED &&
+           outcome != HANDSHAKE_REFUSED_BY_POLICY;
+}
+
 void attempts_push(void *ctx, const struct handshake_attempt *attempt)
 {
     struct fleet *f = ctx;
     struct attempts *a = f->attempts;
     char identity[sizeof attempt->identity], ip[NET_ADDRESS_TEXT_SIZE];
-    if (attempt->identity[0] && attempt->outcome != HANDSHAKE_OK &&
-        attempt->outcome != HANDSHAKE_RATE_LIMITED)
+    if (attempt->identity[0] && may_be_wrong_key(attempt->outcome))
         psk_turns_failed(f->psk_turns, attempt->identity);
     if (a->count >= ATTEMPTS_MAX || f->stopped) {
         a->dropped->value++;

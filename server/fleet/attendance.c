@@ -38,10 +38,18 @@ enum {
     COLUMNS
 };
 
+enum list {
+    LIST_TURNED, /* came online or went offline: to be written at once */
+    LIST_HEARD,  /* only heard: can wait for more */
+    LIST_SENT,   /* in flight and not changed since */
+    LIST_COUNT
+};
+
 struct entry { /* the newest of one device */
     struct device_id id;
-    int online;     /* -1 as before, 0, 1 */
-    bool in_flight; /* among the sending, else among the dirty */
+    enum list list;
+    int online;       /* -1 as before, 0, 1 */
+    bool ends_newest; /* went offline after the newest beginning there was, which may not be written yet */
     uint64_t heard_wall_ms, session_id;
     char ip[NET_ADDRESS_TEXT_SIZE];
     UT_hash_handle hh;
@@ -60,10 +68,10 @@ struct turn { /* one beginning or end of a connection */
 
 struct attendance {
     struct fleet *f;
-    struct entry *entries; /* ours, hash by id */
-    struct entry *dirty;   /* those to be written, oldest first */
-    struct entry *sending; /* those in flight and not changed since */
-    struct turn *turns;    /* ours; the first sent_turns are in flight */
+    struct entry *entries;           /* ours, hash by id */
+    struct entry *lists[LIST_COUNT]; /* each entry is in one, oldest first */
+    uint64_t heard_due_ms;           /* when those of LIST_HEARD are to be written, while there are any */
+    struct turn *turns;              /* ours; the first sent_turns are in flight */
     size_t turn_count, sent_turns;
     bool in_flight;
     struct deadline flush;
@@ -80,10 +88,11 @@ static void on_flush(struct deadline *flush, uint64_t now_ms)
     write_batch((struct attendance *)((char *)flush - offsetof(struct attendance, flush)));
 }
 
-static void plan_flush(struct attendance *p, uint32_t in_ms)
+static void plan_flush(struct attendance *p, uint64_t at_ms)
 {
-    if (!p->in_flight && !p->f->stopped && !deadline_is_set(&p->flush))
-        deadline_set(p->f->deadlines, &p->flush, clock_ms() + in_ms, on_flush);
+    if (p->in_flight || p->f->stopped || (deadline_is_set(&p->flush) && p->flush.at_ms <= at_ms))
+        return; /* what is due sooner stays */
+    deadline_set(p->f->deadlines, &p->flush, at_ms, on_flush);
 }
 
 struct attendance *attendance_new(struct fleet *f, struct metrics *metrics)
@@ -118,12 +127,27 @@ void attendance_stop(struct attendance *p)
 
 void attendance_wake(struct attendance *p)
 {
-    plan_flush(p, 0);
+    plan_flush(p, clock_ms());
 }
 
 /* --- what happens --- */
 
-static struct entry *touch(struct attendance *p, const struct device_facts *facts, uint64_t wall_ms)
+static void put(struct attendance *p, struct entry *e, enum list list)
+{
+    if (list == LIST_HEARD && !p->lists[LIST_HEARD])
+        p->heard_due_ms = clock_ms() + ATTENDANCE_FLUSH_MS;
+    e->list = list;
+    DL_APPEND(p->lists[list], e);
+}
+
+static void move(struct attendance *p, struct entry *e, enum list list)
+{
+    DL_DELETE(p->lists[e->list], e);
+    put(p, e, list);
+}
+
+static struct entry *touch(struct attendance *p, const struct device_facts *facts, uint64_t wall_ms,
+                           enum list list)
 {
     struct entry *e;
     HASH_FIND(hh, p->entries, &facts->id, sizeof facts->id, e);
@@ -132,15 +156,13 @@ static struct entry *touch(struct attendance *p, const struct device_facts *fact
         e->id = facts->id;
         e->online = -1;
         HASH_ADD(hh, p->entries, id, sizeof e->id, e);
-        DL_APPEND(p->dirty, e);
-    } else if (e->in_flight) {
-        DL_DELETE(p->sending, e);
-        DL_APPEND(p->dirty, e);
+        put(p, e, list);
+    } else if (e->list == LIST_SENT || (e->list == LIST_HEARD && list == LIST_TURNED)) {
+        move(p, e, list);
     }
-    e->in_flight = false;
     if (wall_ms > e->heard_wall_ms)
         e->heard_wall_ms = wall_ms;
-    plan_flush(p, ATTENDANCE_FLUSH_MS);
+    plan_flush(p, e->list == LIST_TURNED ? clock_ms() + ATTENDANCE_TURN_FLUSH_MS : p->heard_due_ms);
     return e;
 }
 
@@ -168,8 +190,9 @@ static struct turn *add_turn(struct attendance *p, const struct device_facts *fa
 void attendance_online(void *ctx, const struct device_facts *facts, bool resumed)
 {
     struct attendance *p = ((struct fleet *)ctx)->attendance;
-    struct entry *e = touch(p, facts, clock_wall_ms());
+    struct entry *e = touch(p, facts, clock_wall_ms(), LIST_TURNED);
     e->online = 1;
+    e->ends_newest = false;
     e->session_id = facts->session_id;
     snprintf(e->ip, sizeof e->ip, "%s", facts->ip);
     add_turn(p, facts)->resumed = resumed;
@@ -178,7 +201,7 @@ void attendance_online(void *ctx, const struct device_facts *facts, bool resumed
 void attendance_heard(void *ctx, const struct device_facts *facts, uint64_t wall_ms)
 {
     struct attendance *p = ((struct fleet *)ctx)->attendance;
-    struct entry *e = touch(p, facts, wall_ms);
+    struct entry *e = touch(p, facts, wall_ms, LIST_HEARD);
     snprintf(e->ip, sizeof e->ip, "%s", facts->ip);
 }
 
@@ -186,9 +209,11 @@ void attendance_offline(void *ctx, const struct device_facts *facts, enum device
                         const struct device_goodbye *goodbye)
 {
     struct attendance *p = ((struct fleet *)ctx)->attendance;
-    struct entry *e = touch(p, facts, 0);
-    if (e->online != 1 ||
-        e->session_id == facts->session_id) { /* else it is back with a newer session already */
+    struct entry *e = touch(p, facts, 0, LIST_TURNED);
+    if (e->online == 1 && e->session_id == facts->session_id) {
+        e->online = 0;
+        e->ends_newest = true;
+    } else if (e->online != 1 && !e->ends_newest) { /* online: it is back with a newer session already */
         e->online = 0;
         e->session_id = facts->session_id;
     }
@@ -203,15 +228,14 @@ void attendance_offline(void *ctx, const struct device_facts *facts, enum device
 
 static void settle_entries(struct attendance *p, bool written)
 {
-    while (p->sending) {
-        struct entry *e = p->sending;
-        DL_DELETE(p->sending, e);
-        e->in_flight = false;
+    while (p->lists[LIST_SENT]) {
+        struct entry *e = p->lists[LIST_SENT];
         if (written) {
+            DL_DELETE(p->lists[LIST_SENT], e);
             HASH_DEL(p->entries, e);
             free(e);
         } else {
-            DL_APPEND(p->dirty, e);
+            move(p, e, e->online < 0 ? LIST_HEARD : LIST_TURNED);
         }
     }
 }
@@ -237,6 +261,26 @@ static void finish_drain(void *ctx)
         done(p->drained_arg);
 }
 
+static bool is_empty(const struct attendance *p)
+{
+    return !p->lists[LIST_TURNED] && !p->lists[LIST_HEARD] && !p->turns;
+}
+
+static bool has_turned(const struct attendance *p)
+{
+    return p->lists[LIST_TURNED] || p->turns;
+}
+
+static void plan_next(struct attendance *p)
+{
+    if (p->drained)
+        plan_flush(p, clock_ms());
+    else if (has_turned(p))
+        plan_flush(p, clock_ms() + ATTENDANCE_TURN_FLUSH_MS);
+    else if (p->lists[LIST_HEARD])
+        plan_flush(p, p->heard_due_ms);
+}
+
 static void on_written(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct attendance *p = arg;
@@ -246,10 +290,12 @@ static void on_written(void *arg, enum pg_err err, const struct pg_result *resul
     bool over = err == PG_OK || err == PG_REFUSED;
     settle_entries(p, over);
     settle_turns(p, over);
-    if (p->dirty || p->turns)
-        plan_flush(p, over && p->drained ? 0 : ATTENDANCE_FLUSH_MS);
-    else
+    if (is_empty(p))
         finish_drain(p);
+    else if (!over)
+        plan_flush(p, clock_ms() + ATTENDANCE_FLUSH_MS);
+    else
+        plan_next(p);
 }
 
 static void add_entry(struct sql_array *columns, const struct entry *e)
@@ -264,7 +310,10 @@ static void add_entry(struct sql_array *columns, const struct entry *e)
     else
         sql_array_null(&columns[HEARDS]);
     sql_array_text(&columns[IPS], *e->ip ? e->ip : NULL);
-    sql_array_int(&columns[SESSIONS], (int64_t)e->session_id);
+    if (e->ends_newest)
+        sql_array_null(&columns[SESSIONS]);
+    else
+        sql_array_int(&columns[SESSIONS], (int64_t)e->session_id);
 }
 
 static void add_goodbye(struct sql_array *column, const struct turn *t)
@@ -293,23 +342,34 @@ static void add_turn_row(struct sql_array *columns, const struct turn *t)
     add_goodbye(&columns[T_GOODBYES], t);
 }
 
+/* Moves entries of a list into the batch, at most up to ATTENDANCE_BATCH_MAX in all. */
+static size_t take(struct attendance *p, enum list list, size_t taken, struct sql_array *columns)
+{
+    for (; p->lists[list] && taken < ATTENDANCE_BATCH_MAX; taken++) {
+        add_entry(columns, p->lists[list]);
+        move(p, p->lists[list], LIST_SENT);
+    }
+    return taken;
+}
+
 static void write_batch(struct attendance *p)
 {
     struct sql_array columns[COLUMNS];
     struct pg_param params[1 + COLUMNS];
     struct fleet_number node;
     deadline_cancel(p->f->deadlines, &p->flush);
-    if (p->in_flight || !p->f->started || (!p->dirty && !p->turns))
+    if (p->in_flight || !p->f->started)
         return;
+    bool heard_is_due = p->lists[LIST_HEARD] && (p->drained || p->heard_due_ms <= clock_ms());
+    if (!heard_is_due && !has_turned(p)) {
+        plan_next(p);
+        return;
+    }
     for (size_t i = 0; i < COLUMNS; i++)
         sql_array_init(&columns[i]);
-    for (size_t n = 0; p->dirty && n < ATTENDANCE_BATCH_MAX; n++) {
-        struct entry *e = p->dirty;
-        DL_DELETE(p->dirty, e);
-        DL_APPEND(p->sending, e);
-        e->in_flight = true;
-        add_entry(columns, e);
-    }
+    size_t taken = take(p, LIST_TURNED, 0, columns);
+    if (heard_is_due)
+        take(p, LIST_HEARD, taken, columns);
     for (const struct turn *t = p->turns; t && p->sent_turns < ATTENDANCE_BATCH_MAX; t = t->next) {
         add_turn_row(columns, t);
         p->sent_turns++;
@@ -330,9 +390,8 @@ void attendance_drain(struct attendance *p, void (*done)(void *arg), void *arg)
     p->drained_arg = arg;
     if (p->in_flight)
         return;
-    if (p->dirty || p->turns) {
-        deadline_cancel(p->f->deadlines, &p->flush);
-        plan_flush(p, 0);
+    if (!is_empty(p)) {
+        plan_next(p);
         return;
     }
     later_push(&p->f->later, finish_drain, p);

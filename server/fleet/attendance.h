@@ -1,15 +1,17 @@
 /* attendance.h: who is online, last heard and from where, and the history of connections; written behind
  * activity.
  *
- * What happens is kept in memory, one entry a device, and written about every half second, many devices in
- * one statement, one statement at a time. While Postgres is away the newest state of each device is kept; of
- * connection beginnings and ends the newest ATTENDANCE_TURNS_MAX, older ones are dropped and counted. */
+ * What happens is kept in memory, one entry a device, and written many devices in one statement, one
+ * statement at a time: who comes and goes nearly at once, who is only heard about every half second. While
+ * Postgres is away the newest state of each device is kept; of connection beginnings and ends the newest
+ * ATTENDANCE_TURNS_MAX, older ones are dropped and counted. */
 #ifndef CYAN_FLEET_ATTENDANCE_H
 #define CYAN_FLEET_ATTENDANCE_H
 
 #include "device/devices.h"
 
 #define ATTENDANCE_FLUSH_MS 500
+#define ATTENDANCE_TURN_FLUSH_MS 20
 #define ATTENDANCE_BATCH_MAX 2000
 #define ATTENDANCE_TURNS_MAX 100000
 

@@ -42,7 +42,9 @@ struct change_wait {
     fleet_change_fn *done;
     void *arg;
     const char *conflict_why; /* static text */
-    enum fleet_err err;       /* of answer_now */
+    struct device_id key_of;  /* when is_key: the device that gets a key */
+    bool is_key;
+    enum fleet_err err; /* of answer_now */
     const char *why;
 };
 
@@ -89,6 +91,8 @@ static void on_changed(void *arg, enum pg_err err, const struct pg_result *resul
     struct change_wait *wait = arg;
     enum fleet_err ferr = fleet_err_of(err, result, "device_change");
     const char *why = "";
+    if (err == PG_UNKNOWN && wait->is_key) /* it may have retired the key of the session that is open now */
+        wait->f->reach.revoke(wait->f->devices, &wait->key_of);
     if (!ferr) {
         ferr = device_get_code(pg_value(result, 0, 0));
         why = why_of(wait, pg_value(result, 0, 0));
@@ -143,7 +147,7 @@ void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const
         pg_text(name),
         pg_text(notes ? utf8_clean(clean, sizeof clean, notes, strlen(notes)) : NULL),
     };
-    pg_exec(f->pg, &change_device, params, fleet_patience_ms(f), 0, on_changed, wait);
+    pg_exec(f->pg, &change_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
 
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
@@ -156,7 +160,8 @@ void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const 
         fleet_bool(device_get_sees_all(actor)),
         fleet_id(id),
     };
-    pg_exec(f->pg, &claim_device, params, fleet_patience_ms(f), 0, on_changed, wait_new(f, "", done, arg));
+    pg_exec(f->pg, &claim_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed,
+            wait_new(f, "", done, arg));
 }
 
 void fleet_unclaim_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
@@ -174,7 +179,7 @@ void fleet_unclaim_device(struct fleet *f, const struct fleet_actor *actor, cons
         fleet_bool(device_get_sees_all(actor)),
         pg_text(which),
     };
-    pg_exec(f->pg, &unclaim_device, params, fleet_patience_ms(f), 0, on_changed, wait);
+    pg_exec(f->pg, &unclaim_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
 
 /* --- keys --- */
@@ -189,7 +194,10 @@ static const char *kind_name(enum fleet_key_kind kind)
 void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                             const struct fleet_key *key, int product_id, fleet_change_fn *done, void *arg)
 {
+    struct change_wait *wait = wait_new(f, "this key belongs to another device", done, arg);
     struct fleet_number user, product;
+    wait->is_key = true;
+    wait->key_of = *id;
     struct pg_param params[] = {
         fleet_int(&user, actor->user_id),
         pg_text(actor->user_name),
@@ -200,8 +208,7 @@ void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, co
         product_id < 0 ? pg_text(NULL) : fleet_int(&product, product_id),
         pg_text(NULL),
     };
-    pg_exec(f->pg, &provision_device, params, fleet_patience_ms(f), 0, on_changed,
-            wait_new(f, "this key belongs to another device", done, arg));
+    pg_exec(f->pg, &provision_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
 
 int fleet_provision_sync(struct pg_sync *s, const struct device_id *id, const struct fleet_key *key,

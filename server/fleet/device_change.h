@@ -34,8 +34,9 @@ must_check bool fleet_key_from_hex(struct fleet_key *key, const char *hex, const
 
 /* Adds a key to a device, creating the device when it is new (owned by nobody... or by the actor when the
  * actor is an owner). The two newest keys of a device stay live, so that a key can be rotated; a third
- * retires the oldest and ends a session made with it. A key that belongs to another device: FLEET_CONFLICT.
- */
+ * retires the oldest and ends a session made with it. A device that leaves quarantine by it keeps no other
+ * key and loses its session. A key that belongs to another device: FLEET_CONFLICT. FLEET_AWAY may mean that
+ * only the answer was lost; the session is ended then as well, and the same call may be made again. */
 void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                             const struct fleet_key *key, int product_id, fleet_change_fn *done, void *arg);
 

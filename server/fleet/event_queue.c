@@ -178,6 +178,11 @@ void event_queue_stop(struct event_queue *q)
     }
 }
 
+bool event_queue_is_empty(const struct event_queue *q)
+{
+    return !q->waiting && !q->batch;
+}
+
 struct turned_away {
     device_done_fn *done;
     void *arg;

@@ -21,6 +21,7 @@ struct event_queue *event_queue_new(struct fleet *f, struct metrics *metrics);
 void event_queue_free(struct event_queue *q);
 /* What is not in flight is BUSY, from inside; nothing is sent any more. */
 void event_queue_stop(struct event_queue *q);
+bool event_queue_is_empty(const struct event_queue *q); /* nothing waiting, nothing in flight */
 /* Member of struct device_ops; ctx is the struct fleet. */
 void event_queue_push(void *ctx, const struct device_facts *facts, const struct device_event *event,
                       device_done_fn *done, void *arg);

@@ -26,8 +26,8 @@
 
 static const struct pg_statement node_offline = {
     .name = "node_offline",
-    .sql = "SELECT store_node_offline($1::integer, $2::text)",
-    .params = 2,
+    .sql = "SELECT store_node_offline($1::integer, $2::text, $3::integer)",
+    .params = 3,
 };
 
 static void publish(struct devices *devices, const struct device_id *id, const char *name, const char *data)
@@ -50,7 +50,8 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->pg = pg;
     f->deadlines = deadlines;
     f->settings = *settings;
-    f->reach = (struct fleet_reach){.revoke = end_session, .publish = publish, .answer_psk = dtls_psk_answer};
+    f->reach = (struct fleet_reach){
+        .revoke = end_session, .publish = publish, .answer_psk = dtls_psk_answer, .psk_away = dtls_psk_away};
     f->ops = (struct device_ops){
         .ctx = f,
         .find_psk = admission_find_psk,
@@ -108,6 +109,25 @@ bool fleet_is_up(const struct fleet *f)
     return pg_is_up(f->pg);
 }
 
+bool fleet_is_idle(const struct fleet *f)
+{
+    return event_queue_is_empty(f->events) && f->held_count == 0 && !f->later.calls;
+}
+
+/* Devices are marked offline in slices: of a large fleet at once would take longer than a statement may. */
+static void mark_offline(struct fleet *f, const char *why, uint32_t timeout_ms, pg_done_fn *done)
+{
+    struct fleet_number node, limit;
+    struct pg_param params[] = {fleet_int(&node, FLEET_NODE), pg_text(why),
+                                fleet_int(&limit, FLEET_OFFLINE_SLICE)};
+    pg_exec(f->pg, &node_offline, params, timeout_ms, PG_RETRY, done, f);
+}
+
+static bool is_last_slice(const struct pg_result *result)
+{
+    return pg_int(result, 0, 0) < FLEET_OFFLINE_SLICE;
+}
+
 /* --- start: nobody is online yet --- */
 
 static void on_restart(struct deadline *restart, uint64_t now_ms);
@@ -123,16 +143,13 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
         deadline_set(f->deadlines, &f->restart, clock_ms() + RESTART_AGAIN_MS, on_restart);
         return;
     }
+    if (!is_last_slice(result)) {
+        mark_offline(f, "restart", START_TIMEOUT_MS, on_started);
+        return;
+    }
     f->started = true;
     attendance_wake(f->attendance);
     retention_start(f->retention);
-}
-
-static void mark_offline(struct fleet *f, const char *why, uint32_t timeout_ms, pg_done_fn *done)
-{
-    struct fleet_number node;
-    pg_exec(f->pg, &node_offline, (struct pg_param[]){fleet_int(&node, FLEET_NODE), pg_text(why)}, timeout_ms,
-            PG_RETRY, done, f);
 }
 
 static void on_restart(struct deadline *restart, uint64_t now_ms)
@@ -168,10 +185,16 @@ static void finish_drain(struct fleet *f)
 
 static void on_marked_offline(void *arg, enum pg_err err, const struct pg_result *result)
 {
-    (void)result;
+    struct fleet *f = arg;
+    if (!f->drained)
+        return;
+    if (err == PG_OK && !is_last_slice(result)) {
+        mark_offline(f, "shutdown", DRAIN_MS, on_marked_offline);
+        return;
+    }
     if (err != PG_OK)
         log_warn("fleet.drain_incomplete why=%s", pg_err_text(err));
-    finish_drain(arg);
+    finish_drain(f);
 }
 
 static void on_presence_written(void *arg)

@@ -21,7 +21,7 @@ static const struct pg_statement delete_events = {
 static const struct pg_statement delete_attempts = {
     .name = "delete_attempts",
     .sql = "DELETE FROM handshake_attempt WHERE id IN (SELECT id FROM handshake_attempt"
-           " WHERE at < now() - interval '7 days' ORDER BY id LIMIT $1::bigint)",
+           " WHERE at < now() - interval '7 days' ORDER BY at LIMIT $1::bigint)",
     .params = 1,
 };
 static const struct pg_statement count_devices = {
@@ -50,8 +50,9 @@ static void plan(struct retention *r, uint32_t in_ms)
 static void on_attempts_deleted(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct retention *r = arg;
-    fleet_err_of(err, result, "delete_attempts");
-    plan(r, ROUND_MS);
+    bool more =
+        fleet_err_of(err, result, "delete_attempts") == FLEET_OK && pg_affected(result) == RETENTION_BATCH;
+    plan(r, more ? NEXT_BATCH_MS : ROUND_MS);
 }
 
 static void on_events_deleted(void *arg, enum pg_err err, const struct pg_result *result)

@@ -8,13 +8,15 @@
 #include "fleet/later.h"
 #include "fleet/token.h"
 
-#define FLEET_NODE 0 /* the only node there is: sessions are not shared yet */
+#define FLEET_OFFLINE_SLICE 2000 /* devices marked offline in one statement */
+#define FLEET_NODE 0             /* the only node there is: sessions are not shared yet */
 
 /* What this room asks of the rooms below, in one place, so that tests can stand in for them. */
 struct fleet_reach {
     bool (*revoke)(struct devices *devices, const struct device_id *id);
     void (*publish)(struct devices *devices, const struct device_id *id, const char *name, const char *data);
     void (*answer_psk)(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
+    void (*psk_away)(struct dtls_psk_query *query);
 };
 
 struct event_queue;
@@ -39,6 +41,7 @@ struct fleet {
     struct retention *retention;
     struct psk_turns *psk_turns;
     struct token_cache *tokens;
+    size_t held_count;          /* Hellos and describes whose verdict is not given yet */
     bool stopped;               /* drained: Postgres is not asked any more */
     bool started;               /* what an earlier process left online has been marked offline */
     struct deadline restart;    /* asks again */

@@ -12,6 +12,6 @@ void said_hello(void *ctx, const struct device_facts *facts, const struct hello 
 void said_describe(void *ctx, const struct device_facts *facts, const struct describe *d,
                    device_done_fn *done, void *arg);
 void said_subscriptions(void *ctx, const struct device_facts *facts, const struct device_subscription *list,
-                        size_t count, device_done_fn *done, void *arg);
+                        size_t count, uint64_t revision, device_done_fn *done, void *arg);
 
 #endif

@@ -14,6 +14,13 @@ struct said_answer *said_answer_new(const struct device_facts *facts, const char
     return answer;
 }
 
+struct said_answer *said_answer_hold(struct fleet *f, struct said_answer *answer)
+{
+    answer->f = f;
+    f->held_count++;
+    return answer;
+}
+
 static enum device_verdict verdict_of(const struct said_answer *answer, enum pg_err err,
                                       const struct pg_result *result)
 {
@@ -34,5 +41,7 @@ void said_answer_give(void *arg, enum pg_err err, const struct pg_result *result
 {
     struct said_answer answer = *(struct said_answer *)arg;
     free(arg);
+    if (answer.f)
+        answer.f->held_count--;
     answer.done(answer.arg, verdict_of(&answer, err, result));
 }

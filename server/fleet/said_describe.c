@@ -125,6 +125,7 @@ void said_describe(void *ctx, const struct device_facts *facts, const struct des
     must(text);
     json_decref(said);
     pg_exec(f->pg, &store_describe, (struct pg_param[]){fleet_id(&facts->id), pg_text(text)},
-            f->settings.hold_ms, PG_RETRY, said_answer_give, said_answer_new(facts, "describe", done, arg));
+            f->settings.hold_ms, PG_RETRY, said_answer_give,
+            said_answer_hold(f, said_answer_new(facts, "describe", done, arg)));
     free(text);
 }

@@ -51,6 +51,6 @@ void said_hello(void *ctx, const struct device_facts *facts, const struct hello 
         pg_text(text),
     };
     pg_exec(f->pg, &store_hello, params, f->settings.hold_ms, PG_RETRY, said_answer_give,
-            said_answer_new(facts, "hello", done, arg));
+            said_answer_hold(f, said_answer_new(facts, "hello", done, arg)));
     free(text);
 }

@@ -34,8 +34,8 @@ static const struct pg_statement list_tokens = {
            " to_ms(t.last_used_at) FROM access_token t JOIN users u ON u.id = t.user_id WHERE t.revoked_at "
            "IS NULL"
            " AND (t.expires_at IS NULL OR t.expires_at > now()) AND ($2::boolean OR t.user_id = $1::bigint)"
-           " ORDER BY t.id LIMIT 10000",
-    .params = 2,
+           " ORDER BY t.id = $3::bigint DESC, t.id LIMIT 10000",
+    .params = 3,
 };
 static const struct pg_statement revoke_token = {
     .name = "revoke_token",
@@ -160,11 +160,11 @@ static void on_listed(void *arg, enum pg_err err, const struct pg_result *result
 void fleet_list_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_tokens_fn *done, void *arg)
 {
     struct list_wait *wait = mem_alloc(sizeof *wait);
-    struct fleet_number user;
+    struct fleet_number user, current;
     *wait = (struct list_wait){.done = done, .arg = arg};
-    pg_exec(f->pg, &list_tokens,
-            (struct pg_param[]){fleet_int(&user, actor->user_id), fleet_bool(actor->role == FLEET_ADMIN)},
-            fleet_patience_ms(f), PG_RETRY, on_listed, wait);
+    struct pg_param params[] = {fleet_int(&user, actor->user_id), fleet_bool(actor->role == FLEET_ADMIN),
+                                fleet_int(&current, actor->token_id)};
+    pg_exec(f->pg, &list_tokens, params, fleet_patience_ms(f), PG_RETRY, on_listed, wait);
 }
 
 /* --- revoke --- */
@@ -197,7 +197,7 @@ void fleet_revoke_token(struct fleet *f, const char *token, fleet_revoke_fn *don
     sum_token(sha256, token);
     token_cache_drop(f->tokens, sha256);
     pg_exec(f->pg, &revoke_token, (struct pg_param[]){pg_bytes(sha256, sizeof sha256)}, fleet_patience_ms(f),
-            0, on_revoked, revoke_wait_new(f, done, arg));
+            PG_AGAIN, on_revoked, revoke_wait_new(f, done, arg));
 }
 
 void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_revoke_fn *done,
@@ -206,7 +206,7 @@ void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, f
     struct fleet_number user;
     token_cache_clear(f->tokens);
     pg_exec(f->pg, &revoke_all, (struct pg_param[]){fleet_int(&user, actor->user_id)}, fleet_patience_ms(f),
-            0, on_revoked, revoke_wait_new(f, done, arg));
+            PG_AGAIN, on_revoked, revoke_wait_new(f, done, arg));
 }
 
 /* --- create, before the loop runs --- */

@@ -19,7 +19,7 @@ struct fleet_token_row {
     uint64_t created_ms, expires_ms, last_used_ms; /* Unix ms, 0 = never */
 };
 typedef void fleet_tokens_fn(void *arg, enum fleet_err err, const struct fleet_token_row *rows, size_t count);
-/* The actor's own tokens; of everybody for an admin. */
+/* The actor's own tokens; of everybody for an admin. At most 10,000, the one it came with first. */
 void fleet_list_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_tokens_fn *done, void *arg);
 
 typedef void fleet_revoke_fn(void *arg, enum fleet_err err, uint64_t revoked);

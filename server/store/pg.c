@@ -206,6 +206,14 @@ size_t pg_waiting(const struct pg *pg)
     return pg->waiting;
 }
 
+size_t pg_unanswered(const struct pg *pg)
+{
+    size_t count = pg->waiting;
+    for (int i = 0; i < pg->link_count; i++)
+        count += pg->links[i].in_flight_count;
+    return count;
+}
+
 /* --- the pool's life --- */
 
 struct pg *pg_new(uv_loop_t *loop, const char *conninfo, int pool_size, struct metrics *metrics)

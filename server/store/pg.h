@@ -62,9 +62,13 @@ bool pg_bytea(const struct pg_result *r, int row, int column, void *out, size_t 
 int pg_affected(const struct pg_result *r);
 const char *pg_sqlstate(const struct pg_result *r); /* "" when none */
 
-/* Executing it twice is the same as once. Such a query is also tried again, until its deadline, after a
- * refusal that passes by itself: deadlock, statement_timeout, disk full, a server going down. */
-enum pg_flag { PG_RETRY = 1 };
+enum pg_flag {
+    /* Executing it twice is the same as once: sent again whenever its answer is lost, and as PG_AGAIN. */
+    PG_RETRY = 1,
+    /* Tried again, until its deadline, after a refusal that passes by itself and rolled it back: deadlock,
+     * lock_timeout, statement_timeout, disk full. Never when it may have been executed. */
+    PG_AGAIN = 2,
+};
 
 /* result: NULL when err is PG_AWAY or PG_UNKNOWN. */
 typedef void pg_done_fn(void *arg, enum pg_err err, const struct pg_result *result);
@@ -77,7 +81,8 @@ struct pg *pg_new(uv_loop_t *loop, const char *conninfo, int pool_size, struct m
  * closed; pg is freed by then. */
 void pg_close(struct pg *pg, void (*closed)(void *arg), void *arg);
 bool pg_is_up(const struct pg *pg);
-size_t pg_waiting(const struct pg *pg);
+size_t pg_waiting(const struct pg *pg);    /* not sent yet */
+size_t pg_unanswered(const struct pg *pg); /* waiting or in flight */
 
 /* timeout_ms: until which the query may wait for a connection, from now. The returned handle is valid until
  * the callback. */

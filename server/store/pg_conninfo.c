@@ -86,8 +86,9 @@ static PGconn *open_with(const char *conninfo, const char *own_options, bool blo
 PGconn *pg_conninfo_start(const char *conninfo, uint32_t statement_limit_ms)
 {
     char own[128];
-    snprintf(own, sizeof own, "-c statement_timeout=%u -c idle_in_transaction_session_timeout=%u",
-             (unsigned)statement_limit_ms, (unsigned)statement_limit_ms);
+    snprintf(own, sizeof own,
+             "-c statement_timeout=%u -c idle_in_transaction_session_timeout=%u -c lock_timeout=%u",
+             (unsigned)statement_limit_ms, (unsigned)statement_limit_ms, (unsigned)PG_LOCK_LIMIT_MS);
     return open_with(conninfo, own, false);
 }
 

@@ -22,6 +22,7 @@
 #define PG_STATEMENT_LIMIT_MS                                                                                \
     8000                     /* statement_timeout: below the watchdog, so that Postgres ends it first        \
                               */
+#define PG_LOCK_LIMIT_MS 500 /* lock_timeout: what waits behind it in the pipeline does not wait longer */
 #define PG_WATCHDOG_MS 10000 /* no answer for so long while something is in flight: the link is dead */
 #define PG_PAUSE_MS 100
 

@@ -321,7 +321,7 @@ static void try_again(struct pg_query *q)
     const char *state = PQresultErrorField(q->answer, PG_DIAG_SQLSTATE);
     bool unprepared = !strcmp(state, "26000");
     log_debug("postgres.again statement=%s sqlstate=%s", q->statement->name, state);
-    if (!(q->flags & PG_RETRY || unprepared) || clock_ms() >= q->expires_ms) {
+    if (!(q->flags & (PG_RETRY | PG_AGAIN) || unprepared) || clock_ms() >= q->expires_ms) {
         pg_query_finish(q, PG_AWAY, NULL);
         return;
     }

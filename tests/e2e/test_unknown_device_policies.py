@@ -35,6 +35,11 @@ def test_refuse_is_the_default(cyand, new_swarm):
     assert refusals(cyand, "unknown_key") >= 2
     assert outcome(cyand, "ok") == 0 and swarm.online() == []
     wait_until(lambda: cyand.metrics().sum("cyan_sessions") == 0, "no session is left")
+
+    def not_back_at_once():
+        assert outcome(cyand, "unknown_key") == 2, "refused in silence, a device waits for its Hello's answer first"
+
+    hold_for(3, not_back_at_once)
     assert cyand.rest().devices() == []
     wait_until(lambda: cyand.query("SELECT DISTINCT outcome, profile, key_sha256 IS NOT NULL FROM handshake_attempt")
                == [["unknown_key", "device_os", "t"]], "the attempts are kept with the key's fingerprint")
@@ -170,7 +175,7 @@ def test_two_shared_keys_while_rotating(cyand, new_swarm):
 
 def test_a_policy_changes_on_reload(new_cyand, new_swarm):
     cyand = new_cyand()
-    swarm = new_swarm(cyand, devices=1, enrol=False)
+    swarm = new_swarm(cyand, devices=1, enrol=False, time_scale=0.1)  # refused in silence, it waits for its Hello
     wait_until(lambda: outcome(cyand, "unknown_key") >= 1, "it is refused")
     cyand.config.write_text("[devices]\nunknown = enrol\n")
     cyand.reload()

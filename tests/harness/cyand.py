@@ -109,7 +109,7 @@ class Cyand:
         """Stops what still runs. A sanitizer's or must()'s last words fail the test."""
         code = self.stop() if self.process is not None else 0
         shutil.rmtree(self.folder, ignore_errors=True)
-        fatal = self.log_lines(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|must failed)")
+        fatal = self.log_lines(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|must\.failed)")
         assert not fatal, self.log(80)
         assert code == 0, f"cyand ended with {code}:\n{self.log()}"
 

@@ -147,5 +147,5 @@ class Swarm:
                 pass
         for reader in self._readers:
             reader.join(10)
-        fatal = [line for line in self._errors if "Sanitizer" in line or "runtime error" in line or "must failed" in line]
+        fatal = [line for line in self._errors if "Sanitizer" in line or "runtime error" in line or "must.failed" in line]
         assert not fatal, "\n".join(self._errors[-60:])

@@ -51,6 +51,7 @@ struct asked {
     uint8_t data[DEVICE_EVENT_DATA_MAX];
     struct device_subscription subscriptions[DEVICE_SUBSCRIPTIONS_MAX];
     size_t subscription_count;
+    uint64_t revision;
 };
 struct told {
     enum { TOLD_ONLINE, TOLD_OFFLINE, TOLD_HEARD } kind;
@@ -152,9 +153,11 @@ static void on_find_psk(void *ctx, const char *identity, struct dtls_psk_query *
 
 static void on_authorise(void *ctx, const struct session_proof *proof, device_admit_fn *answer, void *arg)
 {
+    struct asked *asked = ask(ASKED_ADMISSION, NULL, NULL, arg);
+
     (void)ctx;
-    (void)proof;
-    ask(ASKED_ADMISSION, NULL, NULL, arg)->admit = answer;
+    asked->admit = answer;
+    asked->spki_len = proof->spki_len;
 }
 
 static void on_hello(void *ctx, const struct device_facts *facts, const struct hello *hello, bool enrol,
@@ -198,13 +201,14 @@ static void on_event(void *ctx, const struct device_facts *facts, const struct d
 }
 
 static void on_subscriptions(void *ctx, const struct device_facts *facts,
-                             const struct device_subscription *list, size_t count, device_done_fn *done,
-                             void *arg)
+                             const struct device_subscription *list, size_t count, uint64_t revision,
+                             device_done_fn *done, void *arg)
 {
     struct asked *asked = ask(ASKED_SUBSCRIPTIONS, facts, done, arg);
 
     (void)ctx;
     asked->subscription_count = count;
+    asked->revision = revision;
     memcpy(asked->subscriptions, list, count * sizeof(*list));
 }
 

@@ -84,6 +84,12 @@ static void stand_in_answer_psk(struct dtls_psk_query *query, const uint8_t *psk
         memcpy(current->psk, psk, psk_len);
 }
 
+static void stand_in_psk_away(struct dtls_psk_query *query)
+{
+    (void)query;
+    current->psk_aways++;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct fleet_fixture *fx = timer->data;
@@ -112,7 +118,7 @@ int fleet_fixture_setup(void **state)
         " device_connection, handshake_attempt, event, claim_code, audit, access_token, users CASCADE");
     fx->owner = actor("olive", FLEET_OWNER);
     fx->other_owner = actor("otto", FLEET_OWNER);
-    fx->operator = actor("opal", FLEET_OPERATOR);
+    fx->operator= actor("opal", FLEET_OPERATOR);
     fx->admin = actor("ada", FLEET_ADMIN);
     uv_loop_init(&fx->loop);
     deadlines_init(&fx->deadlines);
@@ -122,7 +128,10 @@ int fleet_fixture_setup(void **state)
     fx->metrics = metrics_new();
     fx->pg = pg_new(&fx->loop, fleet_postgres.conninfo, 2, fx->metrics);
     fx->fleet = fleet_new(&fx->loop, fx->pg, &fx->deadlines, fx->metrics, &settings);
-    fx->fleet->reach = (struct fleet_reach){stand_in_revoke, stand_in_publish, stand_in_answer_psk};
+    fx->fleet->reach = (struct fleet_reach){.revoke = stand_in_revoke,
+                                            .publish = stand_in_publish,
+                                            .answer_psk = stand_in_answer_psk,
+                                            .psk_away = stand_in_psk_away};
     fx->ops = fleet_device_ops(fx->fleet);
     fleet_start(fx->fleet);
     fleet_run_until(fx, fx->fleet->started);

@@ -29,7 +29,7 @@ struct fleet_fixture {
     int revoked, published;
     struct device_id revoked_id, published_id;
     char published_name[65];
-    int psk_answers;
+    int psk_answers, psk_aways;
     uint8_t psk[64];
     size_t psk_len;
 };

@@ -16,7 +16,7 @@
 #include "base/bytes.h"
 #include "coap/peer.h"
 
-#define BENCH_SENT_MAX 256
+#define BENCH_SENT_MAX 1024
 #define BENCH_REQUESTS_MAX 64
 
 struct bench_request {
@@ -51,6 +51,8 @@ struct bench {
     unsigned request_count, dropped_count, unreachable_count;
     struct bench_done done;
     bool end_peer_in_callback;
+    uint8_t refuse_blocks; /* the code; COAP_EMPTY: all are admitted */
+    unsigned admits_count;
 };
 
 static inline struct bench *bench_of(struct coap_peer *peer)
@@ -89,6 +91,16 @@ static inline void bench_request(struct coap_peer *peer, struct coap_inbound *in
         coap_peer_deinit(peer);
 }
 
+static inline uint8_t bench_admits(struct coap_peer *peer, const struct coap_message *m, const char *path)
+{
+    struct bench *b = bench_of(peer);
+
+    assert_int_equal(m->code >> 5, 0);
+    assert_non_null(path);
+    b->admits_count++;
+    return b->refuse_blocks;
+}
+
 static inline void bench_dropped(struct coap_peer *peer, struct coap_inbound *in)
 {
     assert_non_null(in);
@@ -122,7 +134,11 @@ static inline void bench_on_done(void *arg, enum coap_outcome outcome, const str
         coap_peer_deinit(&b->peer);
 }
 
-static const struct coap_peer_ops bench_ops = {bench_send, bench_request, bench_dropped, bench_unreachable};
+static const struct coap_peer_ops bench_ops = {.send = bench_send,
+                                               .request = bench_request,
+                                               .admits = bench_admits,
+                                               .inbound_dropped = bench_dropped,
+                                               .unreachable = bench_unreachable};
 
 static inline struct bench *bench_new(enum coap_dialect dialect)
 {
@@ -238,6 +254,7 @@ static inline void bench_expect_nothing_held(const struct bench *b)
     assert_null(b->peer.inbound);
     assert_null(b->peer.outbound);
     assert_null(b->peer.bodies);
+    assert_int_equal(b->metrics.gathered->value, 0);
     assert_false(deadline_is_set(&b->peer.expiry));
 }
 

@@ -49,6 +49,13 @@ static void receive_piece(struct bench *b, const struct piece *p)
     bench_receive_bytes(b, data, len);
 }
 
+static void expect_bodies_let_go(struct bench *b)
+{
+    assert_true(b->metrics.gathered->value > 0);
+    bench_pass(b, COAP_DEDUP_MS);
+    bench_expect_nothing_held(b);
+}
+
 /* --- Block1 --- */
 
 static void describe_pushed_by_a_device(void **state)
@@ -277,6 +284,71 @@ static struct bench *pull(void)
     bench_expect_sent(b, "4101100010b1644102");
     bench_receive(b, "60001000");
     return b;
+}
+
+static void owner_is_asked_before_a_block_is_kept(void **state)
+{
+    (void)state;
+    struct bench *b = bench_new(COAP_RFC7252);
+    struct piece first = {COAP_CON, 1, 0x80, 0, 6, true, 1024};
+    struct piece second = {COAP_CON, 2, 0x80, 1, 6, true, 1024};
+    struct piece third = {COAP_CON, 3, 0x80, 1, 6, true, 1024};
+
+    b->refuse_blocks = COAP_404_NOT_FOUND;
+    receive_piece(b, &first);
+    bench_expect_sent(b, "6184000180d10e0e");
+    assert_null(b->peer.bodies);
+    receive_piece(b, &first); /* sent again: the same answer */
+    bench_expect_sent(b, "6184000180d10e0e");
+    assert_int_equal(b->admits_count, 1);
+    b->refuse_blocks = COAP_EMPTY;
+    first.mid = 9;
+    receive_piece(b, &first);
+    bench_expect_sent(b, "615f000980d10e0e");
+    b->refuse_blocks = COAP_403_FORBIDDEN; /* each is asked for */
+    receive_piece(b, &second);
+    bench_expect_sent(b, "6183000280d10e1e");
+    b->refuse_blocks = COAP_EMPTY;
+    receive_piece(b, &third);
+    bench_expect_sent(b, "615f000380d10e1e");
+    assert_int_equal(b->request_count, 0);
+    bench_free(b);
+}
+
+static void all_bodies_together_are_bounded(void **state)
+{
+    (void)state;
+    struct bench *b = bench_new(COAP_RFC7252);
+    struct piece first = {COAP_CON, 1, 0x80, 0, 6, true, 1024};
+    struct piece second = {COAP_CON, 2, 0x80, 1, 6, true, 1024};
+    struct piece third = {COAP_CON, 3, 0x80, 2, 6, true, 1024};
+
+    receive_piece(b, &first);
+    receive_piece(b, &second);
+    assert_true(b->metrics.gathered->value >= 2048);
+    uint64_t mine = b->metrics.gathered->value;
+    b->metrics.gathered->value = COAP_GATHERED_MAX; /* other peers' */
+    b->sent_read = b->sent_count;
+    receive_piece(b, &third);
+    bench_expect_sent(b, "61a3000380d10e2e"); /* 5.03 */
+    assert_int_equal(b->metrics.overflow->value, 1);
+    b->metrics.gathered->value = mine;
+    third.mid = 4;
+    receive_piece(b, &third); /* nothing is lost */
+    bench_expect_sent(b, "615f000480d10e2e");
+    expect_bodies_let_go(b);
+    bench_free(b);
+
+    b = bench_new(COAP_DEVICE_OS); /* it takes an error for an acknowledgement: no answer */
+    b->metrics.gathered->value = COAP_GATHERED_MAX;
+    receive_piece(b, &first);
+    bench_expect_quiet(b);
+    assert_null(b->peer.bodies);
+    b->metrics.gathered->value = 0;
+    receive_piece(b, &first); /* the same message again */
+    bench_expect_sent(b, "615f000180");
+    expect_bodies_let_go(b);
+    bench_free(b);
 }
 
 static void describe_pulled_in_blocks(void **state)
@@ -527,6 +599,8 @@ int main(void)
         cmocka_unit_test(bodies_side_by_side),
         cmocka_unit_test(request_tags_tell_bodies_apart),
         cmocka_unit_test(abandoned_body_is_let_go),
+        cmocka_unit_test(owner_is_asked_before_a_block_is_kept),
+        cmocka_unit_test(all_bodies_together_are_bounded),
         cmocka_unit_test(describe_pulled_in_blocks),
         cmocka_unit_test(lost_blocks_are_asked_for_again),
         cmocka_unit_test(body_that_changes_is_begun_anew),

@@ -169,7 +169,8 @@ typedef size_t datagram_fn(uint32_t *seed, uint8_t *data, size_t data_size);
 
 static void assault(enum coap_dialect dialect, datagram_fn *datagram, uint32_t seed)
 {
-    static const struct coap_peer_ops ops = {on_send, on_request, on_dropped, NULL};
+    static const struct coap_peer_ops ops = {
+        .send = on_send, .request = on_request, .inbound_dropped = on_dropped};
     struct deadlines deadlines;
     struct metrics *registry = metrics_new();
     struct coap_metrics metrics;

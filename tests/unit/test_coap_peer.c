@@ -221,6 +221,30 @@ static void memory_of_exchanges_is_bounded(void **state)
     bench_free(b);
 }
 
+/* A device that publishes two events a second, each acknowledged at once: what it sends again after the
+ * longest time is still known. */
+static void a_busy_peer_is_remembered_for_the_whole_time(void **state)
+{
+    char hex[32];
+    (void)state;
+    struct bench *b = bench_new(COAP_DEVICE_OS);
+    for (unsigned i = 0; i < 490; i++) {
+        snprintf(hex, sizeof(hex), "4002%04xb145016f", i);
+        bench_receive(b, hex);
+        bench_answer(b, b->request_count - 1, COAP_EMPTY, NULL, 0);
+        free(b->requests[--b->request_count].body);
+        bench_pass(b, 500);
+    }
+    unsigned before = b->sent_count;
+    bench_receive(b, "40020000b145016f");
+    assert_int_equal(b->request_count, 0);
+    assert_int_equal(b->sent_count, before + 1);
+    assert_int_equal(b->peer.dedup_count, 490);
+    bench_pass(b, COAP_DEDUP_MS);
+    bench_expect_nothing_held(b);
+    bench_free(b);
+}
+
 /* --- rejection --- */
 
 static void pings(void **state)
@@ -523,6 +547,98 @@ static void our_ping(void **state)
     bench_free(b);
 }
 
+/* Whoever asks waits no longer than he said; whether the peer is there shows later. */
+static void what_was_given_up_is_still_sent_again(void **state)
+{
+    (void)state;
+    struct bench *b = bench_new(COAP_DEVICE_OS);
+    uint64_t begin_ms = b->now_ms;
+    coap_ping(&b->peer, 10000, bench_on_done, b, b->now_ms);
+    bench_pass(b, 10000);
+    assert_int_equal(b->done.count, 1);
+    assert_int_equal(b->done.outcome, COAP_TIMED_OUT);
+    assert_int_equal(b->unreachable_count, 0);
+    bench_pass(b, 90000);
+    assert_int_equal(b->sent_count, 4);
+    assert_int_equal(b->unreachable_count, 1);
+    assert_true(b->sent[3].at_ms - begin_ms >= 28000);
+    assert_int_equal(b->done.count, 1);
+    assert_int_equal(b->metrics.timeouts->value, 1);
+    bench_expect_nothing_held(b);
+
+    coap_ping(&b->peer, 10000, bench_on_done, b, b->now_ms); /* the answer comes late, but it comes */
+    bench_pass(b, 15000);
+    assert_int_equal(b->done.count, 2);
+    bench_receive(b, "60001001");
+    bench_expect_nothing_held(b);
+    bench_pass(b, 90000);
+    assert_int_equal(b->done.count, 2);
+    assert_int_equal(b->unreachable_count, 1);
+    bench_free(b);
+}
+
+static void what_was_given_up_ends_with_any_reaction(void **state)
+{
+    static const char *const reactions[] = {
+        "60001000",               /* acknowledged: nobody waits for the response */
+        "70001000",               /* reset */
+        "6145100010ff07",         /* piggybacked */
+        "41457777 10 ff07",       /* separate */
+        "41457777 10 d10a0eff07", /* the first block of many: the others are not asked for */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(reactions) / sizeof(reactions[0]); i++) {
+        struct bench *b = bench_new(COAP_DEVICE_OS);
+        struct coap_request r = bench_get("v", "temp");
+        r.timeout_ms = 3000;
+        assert_true(coap_request(&b->peer, &r, bench_on_done, b, b->now_ms));
+        bench_pass(b, 3000);
+        assert_int_equal(b->done.count, 1);
+        assert_non_null(b->peer.outbound);
+        bench_receive(b, reactions[i]);
+        assert_null(b->peer.outbound);
+        assert_int_equal(b->done.count, 1);
+        bench_pass(b, 300000);
+        assert_int_equal(b->sent_count, i < 3 ? 1 : 2); /* at most the acknowledgement of the response */
+        assert_int_equal(b->unreachable_count, 0);
+        bench_free(b);
+    }
+}
+
+static void what_was_given_up_is_bounded_and_can_be_cancelled(void **state)
+{
+    (void)state;
+    struct bench *b = bench_new(COAP_DEVICE_OS);
+    for (unsigned i = 0; i < 20; i++)
+        coap_ping(&b->peer, 1000, bench_on_done, b, b->now_ms);
+    bench_pass(b, 1000);
+    assert_int_equal(b->done.count, 20);
+    unsigned before = b->sent_count;
+    bench_pass(b, 8000);
+    assert_int_equal(b->sent_count, before + 1);     /* one is enough to see whether the peer is there */
+    for (unsigned i = 0; i < COAP_OUTBOUND_MAX; i++) /* and no other waits for it */
+        coap_ping(&b->peer, 1000, bench_on_done, b, b->now_ms);
+    assert_int_equal(b->sent_count, before + 1 + COAP_OUTBOUND_MAX);
+    bench_pass(b, 1000);
+    assert_int_equal(b->done.count, 20 + COAP_OUTBOUND_MAX);
+    assert_non_null(b->peer.outbound);
+    before = b->sent_count;
+    coap_cancel(&b->peer, b);
+    assert_null(b->peer.outbound);
+    bench_pass(b, 300000);
+    assert_int_equal(b->sent_count, before);
+    assert_int_equal(b->unreachable_count, 0);
+    bench_free(b);
+
+    b = bench_new(COAP_DEVICE_OS); /* the callback ends the peer, with it what is still sent again */
+    coap_ping(&b->peer, 1000, bench_on_done, b, b->now_ms);
+    b->end_peer_in_callback = true;
+    bench_pass(b, 1000);
+    assert_int_equal(b->done.count, 1);
+    bench_expect_nothing_held(b);
+    bench_free(b);
+}
+
 static void request_is_reset(void **state)
 {
     (void)state;
@@ -702,6 +818,7 @@ int main(void)
         cmocka_unit_test(no_acknowledgement_for_a_peer_that_turned_out_a_device),
         cmocka_unit_test(too_many_unanswered),
         cmocka_unit_test(memory_of_exchanges_is_bounded),
+        cmocka_unit_test(a_busy_peer_is_remembered_for_the_whole_time),
         cmocka_unit_test(pings),
         cmocka_unit_test(what_an_rfc_peer_may_not_send),
         cmocka_unit_test(what_a_device_may_send),
@@ -714,6 +831,9 @@ int main(void)
         cmocka_unit_test(retransmission_schedule),
         cmocka_unit_test(whole_wait_ends_an_acknowledged_request),
         cmocka_unit_test(our_ping),
+        cmocka_unit_test(what_was_given_up_is_still_sent_again),
+        cmocka_unit_test(what_was_given_up_ends_with_any_reaction),
+        cmocka_unit_test(what_was_given_up_is_bounded_and_can_be_cancelled),
         cmocka_unit_test(request_is_reset),
         cmocka_unit_test(few_are_in_flight),
         cmocka_unit_test(queue_is_bounded),

@@ -2,6 +2,8 @@
  */
 #include "device_bench.h"
 
+#include "device/link.h"
+
 /* Device OS 6.2.0 from Hello to "cloud connected", byte for byte (device-trace 3). */
 static void answers_the_trace(void **state)
 {
@@ -246,6 +248,8 @@ static void subscriptions_are_a_set(void **state)
         bench_answer(bench.asked_count - 1, DEVICE_STORED);
     }
     assert_int_equal(bench.asked[bench.asked_count - 1].subscription_count, DEVICE_SUBSCRIPTIONS_MAX);
+    for (size_t i = 1; i < bench.asked_count; i++) /* so that the store knows which of two lists is newer */
+        assert_true(bench.asked[i].revision > bench.asked[i - 1].revision);
     bench_receive(s, "40010301b165024c41");
     assert_string_equal(bench_sent_hex(), "60800301");
     bench_receive(s, "40010302b165024c414178");
@@ -352,6 +356,47 @@ static void a_plain_client_needs_no_hello(void **state)
         assert_int_equal(bench.told[i].kind, TOLD_HEARD);
 }
 
+/* The first of many blocks. What would not be heard as a whole is not kept in pieces. */
+static void bodies_in_blocks_are_for_who_may_send_them(void **state)
+{
+    struct session *s = bench_open(SESSION_DEVICE_OS);
+    const struct device *device = s->user;
+    (void)state;
+
+    bench_admit(DEVICE_ADMIT, BORON);
+    bench_receive(s, "4102000680b1644102c108ff30313233343536373839616263646566"); /* POST /d?02 */
+    assert_string_equal(bench_sent_hex(), "6183000680");
+    bench_receive(s, "4102000780b168d10308ff30313233343536373839616263646566"); /* POST /h */
+    assert_string_equal(bench_sent_hex(), "6183000780");
+    assert_null(device->peer.bodies);
+    assert_int_equal(bench_refused("before_hello"), 2);
+    bench_receive(s, BORON_HELLO);
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
+    bench_receive(s, "4102000880b1644102c108ff30313233343536373839616263646566");
+    assert_string_equal(bench_sent_hex(), "615f000880");
+    assert_non_null(device->peer.bodies);
+
+    s = bench_open(SESSION_PSK);
+    device = s->user;
+    bench_admit(DEVICE_ADMIT, BORON);
+    bench_receive(s, "4102000980b17ad10308ff30313233343536373839616263646566"); /* POST /z */
+    assert_string_equal(bench_sent_hex(), "6184000980d10e08");
+    bench_receive(s, "4102000a80b164d10308ff30313233343536373839616263646566"); /* POST /d */
+    assert_string_equal(bench_sent_hex(), "6183000a80d10e08");
+    assert_null(device->peer.bodies);
+    bench_receive(s, "4102000b80b1650178d10308ff30313233343536373839616263646566"); /* POST /e/x */
+    assert_string_equal(bench_sent_hex(), "615f000b80d10e08");
+    assert_non_null(device->peer.bodies);
+
+    s = bench_open(SESSION_PSK);
+    device = s->user;
+    bench_admit(DEVICE_ADMIT_QUARANTINE, BORON);
+    bench_receive(s, "4102000c80b1650178d10308ff30313233343536373839616263646566");
+    assert_string_equal(bench_sent_hex(), "6183000c80d10e08");
+    assert_null(device->peer.bodies);
+    assert_int_equal(bench_refused("quarantined"), 1);
+}
+
 static void a_plain_client_without_name_publishes_nothing(void **state)
 {
     struct session *s = bench_open(SESSION_X509);
@@ -442,6 +487,7 @@ int main(void)
         bench_test(a_describe_in_blocks_is_put_together),
         bench_test(describes_that_are_refused),
         bench_test(subscriptions_are_a_set),
+        bench_test(bodies_in_blocks_are_for_who_may_send_them),
         bench_test(device_os_may_say_nothing_before_its_hello),
         bench_test(unknown_paths_and_wrong_methods),
         bench_test(a_plain_client_needs_no_hello),

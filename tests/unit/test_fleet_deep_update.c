@@ -187,6 +187,40 @@ static void test_a_broken_rule_is_refused(void **state)
     }
 }
 
+static void on_ruled(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    (void)result;
+    assert_int_equal(err, PG_OK);
+    *(bool *)arg = true;
+}
+
+/* As everybody who locks several devices: whoever waits for one holds none that comes after it. */
+static void test_rules_lock_devices_in_order(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    static const struct pg_statement edit = {
+        .name = "test_edit_rule",
+        .sql = "UPDATE transition_rule SET enabled = false WHERE code = 'core-cc3000-patch'",
+    };
+    char why[200];
+    bool ruled = false;
+    fleet_script("INSERT INTO device (id, platform_id, cc3000_patch_version, requires_deep_update,"
+                 " deep_update_rule) SELECT decode(lpad(to_hex(n), 24, '0'), 'hex'), 0, '1.23', true,"
+                 " 'core-cc3000-patch' FROM generate_series(100, 1, -1) n");
+    struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
+    assert_int_equal(
+        pg_sync_script(s, "BEGIN; SELECT FROM device ORDER BY id LIMIT 1 FOR UPDATE", why, sizeof why), 0);
+    pg_exec(fx->pg, &edit, NULL, 60000, PG_RETRY, on_ruled, &ruled);
+    fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") !=
+                            '0');
+    assert_int_equal(
+        pg_sync_script(s, "SELECT FROM device ORDER BY id FOR UPDATE NOWAIT; COMMIT", why, sizeof why), 0);
+    pg_sync_close(s);
+    fleet_run_until(fx, ruled);
+    assert_string_equal(fleet_sql("SELECT count(*) FROM device WHERE requires_deep_update"), "0");
+    fleet_script("UPDATE transition_rule SET enabled = true WHERE code = 'core-cc3000-patch'");
+}
+
 /* A rule edit waits for describes under way and sees them; a describe that comes meanwhile sees the new rule.
  */
 static void test_rule_edit_and_describe_at_once(void **state)
@@ -237,6 +271,7 @@ int main(void)
         TEST(test_editing_a_rule_recomputes_the_fleet),
         TEST(test_fleet_and_device_agree),
         TEST(test_a_broken_rule_is_refused),
+        TEST(test_rules_lock_devices_in_order),
         TEST(test_rule_edit_and_describe_at_once),
     };
     if (!fleet_fixture_begin())

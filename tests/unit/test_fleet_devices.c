@@ -134,7 +134,7 @@ static void test_filters(void **state)
     fleet_filter_init(&f);
     assert_int_equal(count_of(fx, &fx->owner, &f), 20);
     assert_int_equal(count_of(fx, &fx->other_owner, &f), 0);
-    assert_int_equal(count_of(fx, &fx->operator, &f), 40);
+    assert_int_equal(count_of(fx, &fx->operator, & f), 40);
 }
 
 static void test_hostile_names_find_nothing(void **state)
@@ -285,6 +285,32 @@ static void test_names_are_unique_per_owner(void **state)
         assert_int_equal(update(fx, &fx->owner, "pump", bad[i]).err, FLEET_INVALID);
 }
 
+/* Two devices of one name become one owner's at the same moment: the second loses its name, not its claim. */
+static void test_names_that_meet_in_a_claim(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_answer a = {0};
+    struct device_id id = fleet_test_id(1);
+    char why[200], sql[300];
+    fleet_enrol(fx, 1);
+    fleet_enrol(fx, 2);
+    fleet_script("UPDATE device SET name = 'pump' WHERE id = '\\xe00fce680000000000000001'");
+    struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
+    snprintf(sql, sizeof sql,
+             "BEGIN; UPDATE device SET name = 'pump', owner_id = %d WHERE id = '\\xe00fce680000000000000002'",
+             (int)fx->owner.user_id);
+    assert_int_equal(pg_sync_script(s, sql, why, sizeof why), 0);
+    fleet_claim_device(fx->fleet, &fx->owner, &id, fleet_on_change, &a);
+    fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") !=
+                            '0');
+    assert_int_equal(pg_sync_script(s, "COMMIT", why, sizeof why), 0);
+    pg_sync_close(s);
+    fleet_run_until(fx, a.calls);
+    assert_int_equal(a.err, FLEET_OK);
+    assert_string_equal(a.owner, "olive");
+    assert_false(a.has_name);
+}
+
 static void test_owners_see_their_own(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -391,10 +417,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fleet_fixture_setup, fleet_fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_list_order_and_pages),       TEST(test_filters),
-        TEST(test_hostile_names_find_nothing), TEST(test_a_page_is_read_from_an_index),
-        TEST(test_names_are_unique_per_owner), TEST(test_owners_see_their_own),
-        TEST(test_who_may_provision),          TEST(test_counts),
+        TEST(test_list_order_and_pages),
+        TEST(test_filters),
+        TEST(test_hostile_names_find_nothing),
+        TEST(test_a_page_is_read_from_an_index),
+        TEST(test_names_are_unique_per_owner),
+        TEST(test_names_that_meet_in_a_claim),
+        TEST(test_owners_see_their_own),
+        TEST(test_who_may_provision),
+        TEST(test_counts),
         TEST(test_away_is_said_soon),
     };
     if (!fleet_fixture_begin())

@@ -298,6 +298,17 @@ static void test_old_events_are_deleted(void **state)
     assert_true(is_stored(s.key));
 }
 
+/* As many as it takes: a full batch is followed by the next, not by the pause between two rounds. */
+static void test_old_attempts_are_deleted(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    fleet_script("INSERT INTO handshake_attempt (at, subject, outcome, stage, profile, alert, ip, took_ms)"
+                 " SELECT now() - interval '8 days', 'address', 'ok', '', '', 0, '', 0"
+                 " FROM generate_series(1, 17000)");
+    retention_start(fx->fleet->retention);
+    fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM handshake_attempt") == '0');
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fleet_fixture_setup, fleet_fixture_teardown)
@@ -311,6 +322,7 @@ int main(void)
         TEST(test_system_events),
         TEST(test_claim_by_code),
         TEST(test_old_events_are_deleted),
+        TEST(test_old_attempts_are_deleted),
     };
     if (!fleet_fixture_begin())
         return 1;

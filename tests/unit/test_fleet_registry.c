@@ -10,12 +10,15 @@
 
 #include "base/bytes.h"
 #include "fleet/attempts.h"
+#include "fleet/attendance.h"
 
 struct key_pair {
     char pem[1024];
     uint8_t spki[600], sha256[32];
     size_t spki_len;
 };
+
+#define LOCK_WAITS "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 static void write_pem(struct key_pair *k, EVP_PKEY *pkey)
 {
@@ -156,6 +159,93 @@ static void test_two_keys_live_a_third_retires_the_oldest(void **state)
     assert_int_equal(provision(fx, &fx->admin, 2, &k[0]).err, FLEET_OK); /* a retired key is free again */
 }
 
+/* A call whose answer was lost is made again: it must end the session as the first one would have. */
+static void test_provisioning_again_answers_the_same(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct key_pair k[3] = {new_key(), new_key(), new_key()};
+    provision(fx, &fx->admin, 1, &k[0]);
+    struct admitted a = authorise_key(fx, &k[0]);
+    assert_is(&a, 1);
+    provision(fx, &fx->admin, 1, &k[1]);
+    provision(fx, &fx->admin, 1, &k[2]);
+    assert_int_equal(fx->revoked, 1);
+    provision(fx, &fx->admin, 1, &k[2]);
+    assert_int_equal(fx->revoked, 2);
+    a = authorise_key(fx, &k[2]); /* back with a key that lives */
+    assert_is(&a, 1);
+    provision(fx, &fx->admin, 1, &k[2]);
+    assert_int_equal(fx->revoked, 2);
+}
+
+static void test_a_lost_answer_ends_the_session(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_answer a = {0};
+    struct fleet_key key;
+    struct device_id id = fleet_test_id(1);
+    const char *why;
+    fleet_enrol(fx, 1);
+    assert_true(fleet_key_from_hex(&key, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &why));
+    private_postgres_freeze(&fleet_postgres);
+    fleet_provision_device(fx->fleet, &fx->admin, &id, &key, -1, fleet_on_change, &a);
+    fleet_run_until(fx, pg_waiting(fx->pg) == 0); /* sent */
+    assert_int_equal(fx->revoked, 0);
+    private_postgres_kill(&fleet_postgres);
+    fleet_run_until(fx, a.calls);
+    assert_int_equal(a.err, FLEET_AWAY);
+    assert_int_equal(fx->revoked, 1);
+    assert_true(device_id_equal(&fx->revoked_id, &id));
+}
+
+static void test_two_provisionings_of_one_new_device(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_answer a = {0};
+    struct fleet_key key;
+    struct device_id id = fleet_test_id(1);
+    struct key_pair k = new_key();
+    char why[200], sql[300];
+    const char *flaw;
+    struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
+    snprintf(sql, sizeof sql,
+             "BEGIN; INSERT INTO device (id, owner_id) VALUES ('\\xe00fce680000000000000001', %d)",
+             (int)fx->owner.user_id);
+    assert_int_equal(pg_sync_script(s, sql, why, sizeof why), 0);
+    assert_true(fleet_key_from_pem(&key, k.pem, strlen(k.pem), &flaw));
+    fleet_provision_device(fx->fleet, &fx->other_owner, &id, &key, -1, fleet_on_change, &a);
+    fleet_run_until(fx, *fleet_sql(LOCK_WAITS) != '0');
+    assert_int_equal(pg_sync_script(s, "COMMIT", why, sizeof why), 0);
+    pg_sync_close(s);
+    fleet_run_until(fx, a.calls);
+    assert_int_equal(a.err, FLEET_FORBIDDEN); /* it has an owner now */
+    assert_string_equal(fleet_sql("SELECT count(*) FROM device_key"), "0");
+}
+
+/* A herd that comes back with the keys it had before writes nothing about them. */
+static void test_authorising_is_reading(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct key_pair k[2] = {new_key(), new_key()};
+    char version[64];
+    provision(fx, &fx->admin, 1, &k[0]);
+    provision(fx, &fx->admin, 1, &k[1]);
+    static const char versions[] = "SELECT string_agg(xmin::text, ' ' ORDER BY id) FROM device_key";
+    struct admitted a = authorise_key(fx, &k[0]);
+    snprintf(version, sizeof version, "%s", fleet_sql(versions));
+    a = authorise_key(fx, &k[0]);
+    assert_is(&a, 1);
+    assert_string_equal(fleet_sql(versions), version);
+    authorise_key(fx, &k[1]);
+    authorise_key(fx, &k[0]); /* the later use counts */
+    assert_string_equal(
+        fleet_sql("SELECT (array_agg(id ORDER BY last_used_at DESC))[1] = min(id) FROM device_key"), "t");
+    fleet_script("UPDATE device_key SET last_used_at = last_used_at - interval '2 hours'");
+    authorise_key(fx, &k[0]);
+    assert_string_equal(
+        fleet_sql("SELECT count(*) FROM device_key WHERE last_used_at > now() - interval '1 hour'"), "1");
+}
+
 static void test_psk_rotation_tries_both(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -183,10 +273,15 @@ static void test_psk_rotation_tries_both(void **state)
     fx->ops->attempted(fx->ops->ctx, &failed);
     fx->ops->find_psk(fx->ops->ctx, text, (struct dtls_psk_query *)fx);
     fleet_run_until(fx, fx->psk_answers == 3);
-    assert_int_equal(fx->psk[15], 0x02); /* then the one before */
-    fx->ops->find_psk(fx->ops->ctx, "not an id' OR 1=1", (struct dtls_psk_query *)fx);
-    assert_int_equal(fx->psk_answers, 3);
+    assert_int_equal(fx->psk[15], 0x02);          /* then the one before */
+    failed.outcome = HANDSHAKE_REFUSED_BY_POLICY; /* says nothing about the key */
+    fx->ops->attempted(fx->ops->ctx, &failed);
+    fx->ops->find_psk(fx->ops->ctx, text, (struct dtls_psk_query *)fx);
     fleet_run_until(fx, fx->psk_answers == 4);
+    assert_int_equal(fx->psk[15], 0x02);
+    fx->ops->find_psk(fx->ops->ctx, "not an id' OR 1=1", (struct dtls_psk_query *)fx);
+    assert_int_equal(fx->psk_answers, 4);
+    fleet_run_until(fx, fx->psk_answers == 5);
     assert_int_equal(fx->psk_len, 0);
     struct session_proof proof = {.profile = SESSION_PSK};
     snprintf(proof.identity, sizeof proof.identity, "%s", text);
@@ -194,6 +289,19 @@ static void test_psk_rotation_tries_both(void **state)
     assert_is(&admitted, 1);
     snprintf(proof.identity, sizeof proof.identity, "%s", "e00fce68ffffffffffffffff");
     assert_int_equal(authorise(fx, &proof).admission, DEVICE_REFUSE_UNKNOWN);
+}
+
+static void test_no_key_while_away_is_not_unknown(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_settings settings = fx->fleet->settings;
+    settings.hold_ms = 50;
+    fleet_reload(fx->fleet, &settings);
+    private_postgres_kill(&fleet_postgres);
+    fx->ops->find_psk(fx->ops->ctx, "e00fce680000000000000001", (struct dtls_psk_query *)fx);
+    fleet_run_until(fx, fx->psk_answers || fx->psk_aways);
+    assert_int_equal(fx->psk_aways, 1);
+    assert_int_equal(fx->psk_answers, 0);
 }
 
 static void test_certificate_of_an_authority_names_the_device(void **state)
@@ -208,6 +316,24 @@ static void test_certificate_of_an_authority_names_the_device(void **state)
     assert_is(&a, 1);
     snprintf(proof.subject_cn, sizeof proof.subject_cn, "%s", "e00fce680000000000000009");
     assert_int_equal(authorise(fx, &proof).admission, DEVICE_REFUSE_UNKNOWN);
+}
+
+static void test_a_certificate_does_not_revive_a_key(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct key_pair k[3] = {new_key(), new_key(), new_key()};
+    struct session_proof proof = {.profile = SESSION_X509, .ca_signed = true};
+    snprintf(proof.subject_cn, sizeof proof.subject_cn, "%s", "e00fce680000000000000001");
+    memcpy(proof.key_sha256, k[0].sha256, sizeof proof.key_sha256);
+    provision(fx, &fx->admin, 1, &k[0]);
+    struct admitted a = authorise(fx, &proof);
+    assert_is(&a, 1);
+    provision(fx, &fx->admin, 1, &k[1]);
+    provision(fx, &fx->admin, 1, &k[2]);
+    assert_int_equal(authorise(fx, &proof).admission, DEVICE_REFUSE_UNKNOWN);
+    proof.key_sha256[0] ^= 1; /* one that was never enrolled */
+    a = authorise(fx, &proof);
+    assert_is(&a, 1);
 }
 
 static void test_keys_people_hand_over(void **state)
@@ -291,6 +417,36 @@ static void test_quarantine(void **state)
     a = authorise_key(fx, &k);
     assert_is(&a, 1);
     assert_false(fleet_get_id(fx, 1).quarantined);
+    assert_int_equal(fx->revoked, 1); /* the open session is still one of quarantine */
+}
+
+/* Who named a device first is not whom its owner vouches for. */
+static void test_approval_shuts_the_stranger_out(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct key_pair stranger = new_key(), genuine = new_key();
+    char why[200];
+    const char *flaw;
+    struct fleet_key key;
+    struct device_id id = fleet_test_id(2);
+    set_policy(fx, FLEET_QUARANTINE);
+    assert_int_equal(hello_with(fx, 1, 1, true, false, &stranger), DEVICE_STORED);
+    assert_int_equal(provision(fx, &fx->admin, 1, &genuine).err, FLEET_OK);
+    assert_int_equal(fx->revoked, 1);
+    struct admitted a = authorise_key(fx, &genuine);
+    assert_is(&a, 1);
+    set_policy(fx, FLEET_REFUSE);
+    assert_int_equal(authorise_key(fx, &stranger).admission, DEVICE_REFUSE_UNKNOWN);
+    stranger = new_key();
+    genuine = new_key();
+    assert_int_equal(hello_with(fx, 2, 1, true, false, &stranger), DEVICE_STORED);
+    struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
+    assert_true(fleet_key_from_pem(&key, genuine.pem, strlen(genuine.pem), &flaw));
+    assert_int_equal(fleet_provision_sync(s, &id, &key, NULL, why, sizeof why), 0);
+    pg_sync_close(s);
+    a = authorise_key(fx, &genuine);
+    assert_is(&a, 2);
+    assert_int_equal(authorise_key(fx, &stranger).admission, DEVICE_REFUSE_UNKNOWN);
 }
 
 static void test_unknown_hello_is_rejected(void **state)
@@ -427,16 +583,54 @@ static void test_subscriptions_are_replaced(void **state)
         {.prefix = "a\"},{\\", .scope = 'd', .format = 'b', .from = fleet_test_id(2)}};
     struct fleet_verdict v = {0};
     fleet_enrol(fx, 1);
-    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 2, fleet_on_verdict, &v);
+    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 2, 1, fleet_on_verdict, &v);
     fleet_run_until(fx, v.calls == 1);
     assert_int_equal(v.verdict, DEVICE_STORED);
     assert_string_equal(fleet_sql("SELECT string_agg(prefix || scope::text || format::text || "
                                   "coalesce(encode(from_device, 'hex'), '-'),"
                                   " ' ' ORDER BY place) FROM device_subscription"),
                         "sparkot- a\"},{\\dbe00fce680000000000000002");
-    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 0, fleet_on_verdict, &v);
+    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 0, 2, fleet_on_verdict, &v);
     fleet_run_until(fx, v.calls == 2);
     assert_string_equal(fleet_sql("SELECT count(*) FROM device_subscription"), "0");
+}
+
+/* The list of device 1 in session_id, stored alone and acknowledged. */
+static void store_subscriptions(struct fleet_fixture *fx, uint64_t session_id, uint64_t revision,
+                                size_t count)
+{
+    static const struct device_subscription list[] = {{.prefix = "spark", .scope = 'o', .format = 't'},
+                                                      {.prefix = "temp", .scope = 'o', .format = 't'},
+                                                      {.prefix = "vdev", .scope = 'o', .format = 't'}};
+    struct device_facts facts = fleet_test_facts(1, session_id);
+    struct fleet_verdict v = {0};
+    fx->ops->subscriptions(fx->ops->ctx, &facts, list, count, revision, fleet_on_verdict, &v);
+    fleet_run_until(fx, v.calls == 1);
+    assert_int_equal(v.verdict, DEVICE_STORED);
+}
+
+/* Lists are written over several connections: an older one that commits last must not be what is left. */
+static void test_overtaken_subscriptions_are_not_stored(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    const char *count = "SELECT count(*) FROM device_subscription";
+    const uint64_t high = 1800000000000u << 16; /* as the device room counts */
+    fleet_enrol(fx, 1);
+    fleet_say_hello(fx, 1, 13, 7);
+    store_subscriptions(fx, 7, high + 2, 2);
+    store_subscriptions(fx, 7, high + 1, 1);
+    assert_string_equal(fleet_sql(count), "2");
+    store_subscriptions(fx, 7, high + 2, 2); /* tried again: its answer was lost */
+    store_subscriptions(fx, 7, high + 3, 3);
+    assert_string_equal(fleet_sql(count), "3");
+    fleet_say_hello(fx, 1, 13, 8);
+    store_subscriptions(fx, 7, high + 4, 2); /* the present session has said nothing yet */
+    store_subscriptions(fx, 8, 5, 1);        /* whatever its numbers are */
+    assert_string_equal(fleet_sql(count), "1");
+    store_subscriptions(fx, 7, high + 5, 3);
+    assert_string_equal(fleet_sql(count), "1");
+    store_subscriptions(fx, 8, 6, 2);
+    assert_string_equal(fleet_sql(count), "2");
 }
 
 /* --- presence --- */
@@ -511,6 +705,42 @@ static void test_replaced_session_and_reasons(void **state)
     assert_false(fleet_get_id(fx, 1).connected);
 }
 
+/* A Hello is stored before its session is online; when it never gets there the end of the one before counts.
+ */
+static void test_offline_is_of_the_session_that_was_online(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_facts old = fleet_test_facts(1, 7), new = fleet_test_facts(1, 9);
+    fleet_enrol(fx, 1);
+    fleet_say_hello(fx, 1, 12, 7);
+    fx->ops->online(fx->ops->ctx, &old, false);
+    fleet_run_until(fx, fleet_get_id(fx, 1).connected);
+    fleet_say_hello(fx, 1, 12, 8);
+    fx->ops->offline(fx->ops->ctx, &old, DEVICE_OFFLINE_SILENT, NULL);
+    fleet_run_until(fx, !fleet_get_id(fx, 1).connected);
+    fx->ops->online(fx->ops->ctx, &old, true);
+    fleet_run_until(fx, fleet_get_id(fx, 1).connected);
+    fx->ops->offline(fx->ops->ctx, &old, DEVICE_OFFLINE_REPLACED, NULL);
+    fx->ops->online(fx->ops->ctx, &new, false); /* all within one statement */
+    fx->ops->offline(fx->ops->ctx, &new, DEVICE_OFFLINE_GOODBYE, NULL);
+    fleet_run_until(fx, !fleet_get_id(fx, 1).connected);
+}
+
+static void test_who_comes_and_goes_is_written_soon(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_facts facts = fleet_test_facts(1, 7), other = fleet_test_facts(2, 8);
+    fleet_enrol(fx, 1);
+    fleet_enrol(fx, 2);
+    uint64_t before_ms = clock_ms();
+    fx->ops->heard(fx->ops->ctx, &facts, 1700000000000);
+    assert_true(deadlines_next(&fx->deadlines, before_ms) > ATTENDANCE_TURN_FLUSH_MS);
+    fx->ops->online(fx->ops->ctx, &other, false);
+    assert_true(deadlines_next(&fx->deadlines, clock_ms()) <= ATTENDANCE_TURN_FLUSH_MS);
+    fleet_run_until(fx, fleet_get_id(fx, 2).connected);
+    fleet_run_until(fx, fleet_get_id(fx, 1).last_heard_ms == 1700000000000);
+}
+
 static void test_presence_waits_for_postgres(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -547,6 +777,54 @@ static void test_start_marks_what_was_left_online(void **state)
         fleet_sql("SELECT reason || ' ' || (duration_ms BETWEEN 50000 AND 70000) FROM device_connection"),
         "restart true");
     assert_false(fleet_get_id(fx, 1).connected);
+}
+
+static void leave_online(unsigned count)
+{
+    char sql[400];
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO device (id, online, node_id) SELECT decode(lpad(to_hex(n), 24, '0'), 'hex'), true, 0"
+        " FROM generate_series(1, %u) n",
+        count);
+    fleet_script(sql);
+}
+
+/* However many they are: no statement touches more than a slice. */
+static void test_many_left_online(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    bool done = false;
+    leave_online(2 * FLEET_OFFLINE_SLICE + 20);
+    assert_string_equal(fleet_sql("SELECT store_node_offline(0, 'restart', 10)"), "10");
+    fx->fleet->started = false;
+    fleet_start(fx->fleet);
+    fleet_run_until(fx, fx->fleet->started);
+    assert_string_equal(fleet_sql("SELECT count(*) FROM device WHERE online"), "0");
+    assert_string_equal(fleet_sql("SELECT count(DISTINCT xmin::text) >= 4 FROM device"), "t");
+    fleet_script("UPDATE device SET online = true");
+    fleet_drain(fx->fleet, drained, &done);
+    fleet_run_until(fx, done);
+    assert_string_equal(fleet_sql("SELECT count(DISTINCT xmin::text) >= 2 FROM device"), "t");
+}
+
+static void test_idle(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_facts facts = fleet_test_facts(1, 1);
+    struct hello hello = fleet_test_hello(1, 12);
+    struct device_event event = {.kind = DEVICE_EVENT_USER, .name = "e", .key = {1}};
+    struct fleet_verdict said = {0}, sent = {0};
+    fleet_enrol(fx, 1);
+    fleet_run_until(fx, fleet_is_idle(fx->fleet));
+    fx->ops->hello(fx->ops->ctx, &facts, &hello, false, NULL, 0, fleet_on_verdict, &said);
+    assert_false(fleet_is_idle(fx->fleet));
+    fleet_run_until(fx, said.calls);
+    assert_true(fleet_is_idle(fx->fleet));
+    fx->ops->event(fx->ops->ctx, &facts, &event, fleet_on_verdict, &sent);
+    assert_false(fleet_is_idle(fx->fleet));
+    fleet_run_until(fx, sent.calls);
+    assert_true(fleet_is_idle(fx->fleet));
 }
 
 static void test_attempts_are_kept_bounded(void **state)
@@ -602,20 +880,32 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_key_decides),
         TEST(test_two_keys_live_a_third_retires_the_oldest),
+        TEST(test_provisioning_again_answers_the_same),
+        TEST(test_a_lost_answer_ends_the_session),
+        TEST(test_two_provisionings_of_one_new_device),
+        TEST(test_authorising_is_reading),
         TEST(test_psk_rotation_tries_both),
+        TEST(test_no_key_while_away_is_not_unknown),
         TEST(test_certificate_of_an_authority_names_the_device),
+        TEST(test_a_certificate_does_not_revive_a_key),
         TEST(test_keys_people_hand_over),
         TEST(test_enrol_trusts_the_first_key),
         TEST(test_quarantine),
+        TEST(test_approval_shuts_the_stranger_out),
         TEST(test_unknown_hello_is_rejected),
         TEST(test_hello_is_remembered),
         TEST(test_describe_is_remembered),
         TEST(test_modules_and_history),
         TEST(test_subscriptions_are_replaced),
+        TEST(test_overtaken_subscriptions_are_not_stored),
         TEST(test_presence_is_batched),
         TEST(test_replaced_session_and_reasons),
+        TEST(test_offline_is_of_the_session_that_was_online),
+        TEST(test_who_comes_and_goes_is_written_soon),
         TEST(test_presence_waits_for_postgres),
         TEST(test_start_marks_what_was_left_online),
+        TEST(test_many_left_online),
+        TEST(test_idle),
         TEST(test_attempts_are_kept_bounded),
         TEST(test_offline_enrolment),
     };

@@ -177,7 +177,7 @@ static void on_tokens(void *arg, enum fleet_err err, const struct fleet_token_ro
     t->calls++;
     t->err = err;
     t->count = count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && i < 3; i++) {
         size_t len = strlen(t->users);
         snprintf(t->users + len, sizeof t->users - len, "%s:%s ", rows[i].user,
                  fleet_role_name(rows[i].role));
@@ -204,6 +204,22 @@ static void test_list(void **state)
     assert_memory_equal(own.prefix, nina, 6);
     assert_string_equal(operators.users, "mike:operator ");
     assert_string_equal(all.users, "nina:owner mike:operator ");
+}
+
+static void test_the_current_token_is_always_listed(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char nina[FLEET_TOKEN_TEXT_SIZE], last[FLEET_TOKEN_TEXT_SIZE];
+    struct tokens own = {0};
+    create("nina", FLEET_OWNER, 0, nina);
+    fleet_script("INSERT INTO access_token (user_id, sha256, prefix) SELECT user_id,"
+                 " sha256(n::text::bytea), 'old' FROM access_token, generate_series(1, 10000) n");
+    create("nina", FLEET_OWNER, 0, last);
+    struct checked n = check(fx, last);
+    fleet_list_tokens(fx->fleet, &n.actor, on_tokens, &own);
+    fleet_run_until(fx, own.calls);
+    assert_int_equal(own.count, 10000);
+    assert_memory_equal(own.prefix, last, 6);
 }
 
 static void test_away(void **state)
@@ -242,6 +258,7 @@ int main(void)
         TEST(test_expired_tokens),
         cmocka_unit_test(test_cache),
         TEST(test_list),
+        TEST(test_the_current_token_is_always_listed),
         TEST(test_away),
         cmocka_unit_test(test_roles),
     };

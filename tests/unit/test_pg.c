@@ -301,6 +301,37 @@ static void test_frozen_server_ends_by_watchdog(void **state)
     assert_int_equal(safe.err, PG_OK);
 }
 
+/* One statement that waits for a lock does not keep what stands behind it in the pipeline. */
+static void test_lock_wait_lets_others_pass(void **state)
+{
+    struct fixture *fx = *state;
+    struct answer first = {0}, locked = {0}, refused = {0}, behind = {0};
+    char why[200];
+    script("DROP TABLE IF EXISTS t; CREATE TABLE t (i integer PRIMARY KEY)");
+    pg_close(fx->pg, on_closed, fx);
+    run_until(fx, fx->closed);
+    fx->closed = false;
+    fx->pg = pg_new(&fx->loop, postgres.conninfo, 1, fx->metrics);
+    fx->pg->statement_limit_ms = fx->pg->watchdog_ms = 600000;
+    pg_exec(fx->pg, &echo, (struct pg_param[]){pg_text("")}, 60000, 0, on_answer, &first);
+    run_until(fx, first.calls);
+    struct pg_sync *s = pg_sync_open(postgres.conninfo, why, sizeof why);
+    assert_int_equal(pg_sync_script(s, "BEGIN; INSERT INTO t VALUES (1)", why, sizeof why), 0);
+    pg_exec(fx->pg, &insert, (struct pg_param[]){pg_text("1")}, 60000, PG_AGAIN, on_answer, &locked);
+    pg_exec(fx->pg, &insert, (struct pg_param[]){pg_text("1")}, 60000, 0, on_answer, &refused);
+    pg_exec(fx->pg, &echo, (struct pg_param[]){pg_text("behind")}, 60000, 0, on_answer, &behind);
+    run_until(fx, behind.calls && refused.calls);
+    assert_string_equal(behind.text, "behind");
+    assert_int_equal(refused.err, PG_AWAY);
+    assert_int_equal(locked.calls, 0);
+    assert_true(pg_unanswered(fx->pg) == 1);
+    assert_int_equal(pg_sync_script(s, "ROLLBACK", why, sizeof why), 0);
+    pg_sync_close(s);
+    run_until(fx, locked.calls);
+    assert_int_equal(locked.err, PG_OK);
+    assert_true(pg_unanswered(fx->pg) == 0);
+}
+
 /* statement_timeout of the connection: rolled back, so not executed. */
 static void test_statement_limit(void **state)
 {
@@ -416,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kill_in_flight, setup, teardown),
         cmocka_unit_test_setup_teardown(test_frozen_server_ends_by_watchdog, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statement_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lock_wait_lets_others_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_ends_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_password_is_never_said, setup, teardown),
         cmocka_unit_test(test_sync),
