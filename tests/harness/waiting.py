@@ -16,9 +16,9 @@ def wait_until(condition, what, deadline_s=60.0, every_s=0.05):
 
 
 def hold_for(duration_s, check=None, every_s=0.1):
-    """Lets the system run for a while, calling check() all along; check raises when something is wrong."""
+    """Lets the system run for a while, calling check() all along; check raises or answers False when it does not hold."""
     until = time.monotonic() + duration_s
     while time.monotonic() < until:
         if check is not None:
-            check()
+            assert check() is not False, "did not hold"
         time.sleep(max(0.0, min(every_s, until - time.monotonic())))
