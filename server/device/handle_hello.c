@@ -107,6 +107,16 @@ static bool is_its_own(const struct device *device, const struct hello *hello)
     return !device->has_id || device_id_equal(&device->id, &hello->id);
 }
 
+static void refuse_stranger(const struct device_request *r, const struct device_id *claimed)
+{
+    char claimed_text[DEVICE_ID_TEXT_SIZE];
+
+    device_id_format(claimed_text, claimed);
+    dtls_conclude(r->device->session, HANDSHAKE_KEY_ID_MISMATCH, "hello");
+    request_refuse(r, REFUSED_KEY_ID_MISMATCH, claimed_text);
+    link_refuse(r->device, SESSION_END_REFUSED);
+}
+
 void handle_hello(const struct device_request *r)
 {
     struct device *device = r->device;
@@ -127,9 +137,7 @@ void handle_hello(const struct device_request *r)
         hello.has_id = true;
     }
     if (!is_its_own(device, &hello)) {
-        dtls_conclude(device->session, HANDSHAKE_KEY_ID_MISMATCH, "hello");
-        request_refuse(r, REFUSED_KEY_ID_MISMATCH, "");
-        link_refuse(device, SESSION_END_REFUSED);
+        refuse_stranger(r, &hello.id);
         return;
     }
     device->id = hello.id; /* from the first Hello on: one key cannot enrol two devices */
