@@ -92,6 +92,7 @@ void dtls_free(struct dtls *d)
         dtls_drop_handshake(d, d->handshakes);
     dtls_forget_queries(d);
     deadline_cancel(d->deadlines, &d->expiry);
+    deadline_cancel(d->deadlines, &d->trim);
     fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);

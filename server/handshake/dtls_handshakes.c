@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "handshake/dtls_private.h"
 
+#define TRIM_AGAIN_MS 30000
+
 enum { ALERT_FATAL = 2, ALERT_HANDSHAKE_FAILURE = 40, ALERT_PROTOCOL_VERSION = 70 };
 
 #define STORM_HANDSHAKES 64 /* at once; fewer leave no gap worth closing */
@@ -31,6 +33,13 @@ static bool in_flight(const struct handshake *h)
     return !h->session;
 }
 
+static void on_trim(struct deadline *deadline, uint64_t now_ms)
+{
+    (void)deadline;
+    (void)now_ms;
+    (void)malloc_trim(0);
+}
+
 /* A handshake takes some 10 KB, a session under one: what a storm took goes back to the system, not to later
  * sessions. */
 static void settle(struct dtls *d)
@@ -39,6 +48,8 @@ static void settle(struct dtls *d)
         return;
     d->most_in_flight = d->share.in_flight;
     (void)malloc_trim(0);
+    /* Once more when the handshakes that linger are gone as well. */
+    deadline_set(d->deadlines, &d->trim, clock_ms() + TRIM_AGAIN_MS, on_trim);
 }
 
 void dtls_drop_handshake(struct dtls *d, struct handshake *h)

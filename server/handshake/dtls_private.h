@@ -45,6 +45,7 @@ struct dtls {
     struct session_table sessions;
     struct handshake *handshakes;   /* uthash by peer: in flight, and complete ones that linger */
     struct dtls_psk_query *queries; /* unanswered */
+    struct deadline trim;           /* after a storm of handshakes */
     struct deadline expiry;         /* of the oldest session */
     struct metric *refused[DTLS_REFUSAL_COUNT];
     struct metric *outcomes[HANDSHAKE_OUTCOME_COUNT];
