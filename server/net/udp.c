@@ -228,6 +228,19 @@ uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *w
     return bound_port(fd);
 }
 
+bool udp_fit_path(const struct udp *udp, struct net_path *path)
+{
+    bool v6 = !net_path_is_v4(path);
+    if (path->socket < udp->socket_count && udp->sockets[path->socket]->v6 == v6)
+        return true;
+    for (size_t i = 0; i < udp->socket_count; i++)
+        if (udp->sockets[i]->v6 == v6) {
+            path->socket = (uint32_t)i;
+            return true;
+        }
+    return false;
+}
+
 static size_t put_source(struct msghdr *header, const struct net_path *path, bool v6)
 {
     struct cmsghdr *c = CMSG_FIRSTHDR(header);

@@ -29,6 +29,8 @@ bool udp_has_family(const char *address);
  * bound, or 0 with a one-line reason in why. */
 must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why,
                                size_t why_size);
+/* A path of an earlier process: finds it a socket of ours. False: there is none of its address family. */
+must_check bool udp_fit_path(const struct udp *udp, struct net_path *path);
 /* Sends along path, from its local address and socket. False: dropped (socket full, no route), counted. */
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len);
 /* Stops reading; sending still works until closed. */
