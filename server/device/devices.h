@@ -48,6 +48,7 @@ typedef void device_admit_fn(void *arg, enum device_admission admission, const s
 enum device_verdict {
     DEVICE_STORED,   /* durable: acknowledge */
     DEVICE_REJECTED, /* will never be accepted: answer 4.00 (and for Hello: end the session) */
+    DEVICE_FULL,     /* of a subscription: there are DEVICE_SUBSCRIPTIONS_MAX others; answer 4.00 */
     DEVICE_BUSY, /* could not be stored in time: answer 5.03; Hello and describe of a Device OS get no answer,
                   * so that it sends them again */
 };
@@ -132,10 +133,13 @@ struct device_ops {
                      device_done_fn *done, void *arg);
     void (*event)(void *ctx, const struct device_facts *facts, const struct device_event *event,
                   device_done_fn *done, void *arg);
-    /* The whole list, after each change. revision grows with each list of a session: of two that are stored
-     * at once the higher one must be what is left, and both are DEVICE_STORED. */
-    void (*subscriptions)(void *ctx, const struct device_facts *facts, const struct device_subscription *list,
-                          size_t count, uint64_t revision, device_done_fn *done, void *arg);
+    /* One more of a list that is kept by session and generation, a set: the same twice is once. A device
+     * states its list anew after each Hello; generation grows with each stored Hello of a session. The first
+     * of a newer list takes the place of the whole older one; one of an older list is overtaken, and
+     * DEVICE_STORED. */
+    void (*subscription)(void *ctx, const struct device_facts *facts,
+                         const struct device_subscription *subscription, uint64_t generation,
+                         device_done_fn *done, void *arg);
     /* Not awaited: batched behind activity. */
     void (*online)(void *ctx, const struct device_facts *facts, bool resumed);
     void (*heard)(void *ctx, const struct device_facts *facts, uint64_t wall_ms);

@@ -366,8 +366,6 @@ static void on_ended(void *ctx, struct session *s, enum session_end why)
     asks_end(device);
     request_waits_end(device);
     link_forget_proof(device);
-    free(device->subscriptions);
-    device->subscriptions = NULL;
     DL_DELETE(all->list, device);
     device->session = NULL;
     s->user = NULL;

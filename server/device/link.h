@@ -43,23 +43,23 @@ struct device {
     struct held_record *held;     /* ours: oldest first, while AUTHORISING */
     struct device_wait *waits;    /* ours: requests whose answer waits for the store */
     struct device_question *asks; /* ours: questions to the device */
-    struct device_subscription *subscriptions; /* ours */
-    struct plain_group *plain;                 /* borrowed: while it is a plain client, else NULL */
+    struct plain_group *plain;    /* borrowed: while it is a plain client, else NULL */
     struct device *prev, *next;
     UT_hash_handle by_id;
     struct deadline watch; /* for the registry, then for Hello, then for silence */
     struct deadline end;
     struct deadline pull; /* of a describe that has to be asked for again */
     uint64_t established_ms, heard_told_ms;
-    uint64_t event_number; /* of the last event or list of subscriptions; only grows */
+    uint64_t event_number; /* of the last event; only grows */
     uint32_t pending;      /* callbacks that will still come */
     uint32_t refusals_logged;
+    uint32_t hellos;     /* stored in this session; what is stated anew after each belongs to one of them */
     struct device_id id; /* valid when has_id */
     uint8_t key_sha256[32];
     uint16_t system_version, goodbye_mid;
     uint8_t state;   /* enum link_state; written by link_enter alone */
     uint8_t end_why; /* enum session_end */
-    uint8_t held_count, subscription_count;
+    uint8_t held_count;
     uint8_t pull_left, pull_part,
         pull_tries; /* describes to ask for, the one being asked for: enum describe_part */
     bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed, is_pulling;

@@ -251,6 +251,7 @@ void wait_answer(struct device_wait *wait, enum device_verdict verdict, enum ref
         answer(wait->device, wait->in, wait->confirmable, COAP_EMPTY);
         return;
     case DEVICE_REJECTED:
+    case DEVICE_FULL:
         wait_refuse(wait, rejected);
         return;
     case DEVICE_BUSY:

@@ -59,7 +59,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
         .hello = said_hello,
         .describe = said_describe,
         .event = event_queue_push,
-        .subscriptions = said_subscriptions,
+        .subscription = said_subscription,
         .online = attendance_online,
         .heard = attendance_heard,
         .offline = attendance_offline,

@@ -31,7 +31,7 @@
     "40020001b168ff000d000300f6000d000ce00fce68ffffffff000000011838048000177000"                             \
     "0200"
 
-enum asked_kind { ASKED_ADMISSION, ASKED_HELLO, ASKED_DESCRIBE, ASKED_EVENT, ASKED_SUBSCRIPTIONS };
+enum asked_kind { ASKED_ADMISSION, ASKED_HELLO, ASKED_DESCRIBE, ASKED_EVENT, ASKED_SUBSCRIPTION };
 
 struct asked {
     enum asked_kind kind;
@@ -49,9 +49,8 @@ struct asked {
     struct device_event event;
     char name[DEVICE_EVENT_NAME_MAX + 1];
     uint8_t data[DEVICE_EVENT_DATA_MAX];
-    struct device_subscription subscriptions[DEVICE_SUBSCRIPTIONS_MAX];
-    size_t subscription_count;
-    uint64_t revision;
+    struct device_subscription subscription;
+    uint64_t generation;
 };
 struct told {
     enum { TOLD_ONLINE, TOLD_OFFLINE, TOLD_HEARD } kind;
@@ -200,16 +199,15 @@ static void on_event(void *ctx, const struct device_facts *facts, const struct d
         memcpy(asked->data, event->data, event->data_len);
 }
 
-static void on_subscriptions(void *ctx, const struct device_facts *facts,
-                             const struct device_subscription *list, size_t count, uint64_t revision,
-                             device_done_fn *done, void *arg)
+static void on_subscription(void *ctx, const struct device_facts *facts,
+                            const struct device_subscription *subscription, uint64_t generation,
+                            device_done_fn *done, void *arg)
 {
-    struct asked *asked = ask(ASKED_SUBSCRIPTIONS, facts, done, arg);
+    struct asked *asked = ask(ASKED_SUBSCRIPTION, facts, done, arg);
 
     (void)ctx;
-    asked->subscription_count = count;
-    asked->revision = revision;
-    memcpy(asked->subscriptions, list, count * sizeof(*list));
+    asked->subscription = *subscription;
+    asked->generation = generation;
 }
 
 static struct told *tell(int kind, const struct device_facts *facts)
@@ -259,7 +257,7 @@ static const struct device_ops bench_ops = {
     .hello = on_hello,
     .describe = on_describe,
     .event = on_event,
-    .subscriptions = on_subscriptions,
+    .subscription = on_subscription,
     .online = on_online,
     .heard = on_heard,
     .offline = on_offline,
