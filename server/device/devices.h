@@ -6,6 +6,9 @@
  * A client that never says Hello stays in WAIT_HELLO: a plain CoAP client, if its key says which device it
  * is. Of each there are at most 4 sessions at once, the newest.
  *
+ * A session of an earlier process or another node goes on where it was, once the registry says that its key
+ * is still welcome; what it told before needs not be told again.
+ *
  * One struct device per DTLS session; found by device id once its Hello named it and matched the key. A
  * device whose new session has said Hello replaces its older session. Nothing a peer says before it is
  * admitted is acted on: up to DEVICE_HELD_MAX datagrams wait for the answer, and are dropped above that.
@@ -110,7 +113,7 @@ const char *device_offline_reason_name(enum device_offline_reason reason);
 /* Facts about the connection, valid during a call. */
 struct device_facts {
     struct device_id id;
-    uint64_t session_id;
+    uint64_t session_id, session_epoch;
     enum session_profile profile;
     bool quarantined;
     char address[NET_ADDRESS_TEXT_SIZE]; /* ip:port */

@@ -70,6 +70,7 @@ static void welcome(struct device *device, struct device_wait *wait, const struc
     if (device->state == LINK_WAIT_HELLO)
         link_enter(device, LINK_NAMED);
     begin_anew(device, hello);
+    dtls_changed(device->session);
     presence_begin(device, false, clock_ms());
     wait_answer(wait, DEVICE_STORED, REFUSED_NOT);
     if (hello->flags & HELLO_UPDATE_APPLIED)

@@ -20,6 +20,7 @@
 #define SESSION_SPKI_MAX 128 /* a P-256 SubjectPublicKeyInfo has 91 */
 #define SESSION_IDENTITY_MAX 64
 #define SESSION_NAME_BYTES 12 /* a device id */
+#define SESSION_OWNER_MAX 256 /* what the owner keeps with a session */
 
 enum session_profile {
     SESSION_DEVICE_OS, /* raw public key, draft-05 records, no server Certificate (device-protocol 2) */

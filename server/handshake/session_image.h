@@ -12,7 +12,6 @@
 
 #define SESSION_IMAGE_KEY_BYTES 32
 #define SESSION_IMAGE_LABEL "cyan sessions at rest" /* for server_key_derive */
-#define SESSION_OWNER_MAX 256                       /* bytes the owner keeps with a session */
 #define SESSION_IMAGE_MAX 640                       /* bytes sealed */
 
 struct session_image {
