@@ -175,7 +175,15 @@ struct device *devices_find(struct devices *all, const struct device_id *id);
 /* Ends the session of a device whose key was revoked or replaced; false when not connected. */
 bool devices_revoke(struct devices *all, const struct device_id *id);
 
-enum device_ask { DEVICE_ANSWERED, DEVICE_NO_ANSWER, DEVICE_NOT_CONNECTED };
+enum device_ask {
+    DEVICE_ANSWERED,
+    DEVICE_NO_ANSWER,     /* none in time */
+    DEVICE_NOT_CONNECTED, /* or gone meanwhile */
+    DEVICE_MOVED,         /* gone meanwhile: its session is live on another node now */
+    DEVICE_SAID_ERROR,    /* the answer is an error code, or makes no sense */
+    DEVICE_ASK_BUSY,      /* too many questions wait for it; not sent */
+    DEVICE_ASK_TOO_LONG,  /* more than this device takes; not sent */
+};
 typedef void device_ping_fn(void *arg, enum device_ask ask, uint32_t rtt_ms);
 typedef void device_describe_fn(void *arg, enum device_ask ask); /* stored by then */
 
@@ -184,6 +192,29 @@ void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *don
 /* Pulls one part with GET /d, follows Block2, hands it to ops->describe, then calls done. */
 void device_pull_describe(struct device *device, enum describe_part part, uint32_t timeout_ms,
                           device_describe_fn *done, void *arg);
+
+/* What became of a question that may change something on the device. */
+struct device_answer {
+    enum device_ask ask;
+    bool sent;           /* the device may have heard it, whatever became of the answer */
+    uint8_t code;        /* DEVICE_SAID_ERROR: which, as in CoAP */
+    int32_t result;      /* of a call that was answered */
+    const uint8_t *data; /* of a read that was answered; borrowed during the call, may be empty */
+    size_t data_len;
+};
+typedef void device_answer_fn(void *arg, const struct device_answer *answer);
+
+#define DEVICE_TURNS_MAX 8 /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
+
+/* Calls a function; reads a variable, as bytes whose meaning its describe tells (device-protocol 4.5, 4.6).
+ * Of these a device is asked one at a time, in order. timeout_ms includes the wait for its turn. A device
+ * does not answer when it has no such function: look into its describe first. */
+void device_call(struct device *device, const char *function, const char *argument, uint32_t timeout_ms,
+                 device_answer_fn *done, void *arg);
+void device_read_variable(struct device *device, const char *variable, uint32_t timeout_ms,
+                          device_answer_fn *done, void *arg);
+/* The light by which people find a device: on or off (device-protocol 4.13). */
+void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_answer_fn *done, void *arg);
 /* Publishes an event to this device (server to device, device-protocol 4.9); false when not possible. Used
  * for claim answers. */
 bool device_publish(struct device *device, const char *name, const char *data);
