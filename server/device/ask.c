@@ -99,7 +99,7 @@ void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *don
     struct ping_question *ping = ask_new(device, sizeof(*ping), tell_ping, arg);
 
     ping->done = done;
-    if (device->state == LINK_NAMED)
+    if (link_is_named(device))
         coap_ping(&device->peer, timeout_ms, on_pong, ping, clock_ms());
     else
         ask_finish_later(&ping->ask, ask_gone(device));
@@ -174,7 +174,7 @@ void device_pull_describe(struct device *device, enum describe_part part, uint32
     /* One part at a time: two in one request make a Device OS drop its connection (device-protocol 4.4.1). */
     must(part == DESCRIBE_SYSTEM || part == DESCRIBE_APPLICATION || part == DESCRIBE_METRICS);
     pull->done = done;
-    if (device->state != LINK_NAMED)
+    if (!link_is_named(device))
         ask_finish_later(&pull->ask, ask_gone(device));
     else if (!coap_request(&device->peer, &request, on_described, pull, clock_ms()))
         ask_finish_later(&pull->ask, DEVICE_NO_ANSWER);

@@ -101,7 +101,7 @@ void ask_next_turn(struct device *device)
     uint64_t now_ms = clock_ms();
     struct device_question *ask, *first = NULL;
 
-    if (device->state != LINK_NAMED)
+    if (!link_is_named(device))
         return;
     DL_FOREACH (device->asks, ask) {
         if (!ask->by_turns)
@@ -153,7 +153,7 @@ static void begin(struct call_question *call, uint8_t method, uint32_t timeout_m
     size_t name_len = strlen(call->text);
 
     call->method = method;
-    if (device->state != LINK_NAMED || device->quarantined)
+    if (!link_is_named(device) || device->quarantined)
         ask_finish_later(&call->ask, ask_gone(device));
     else if (name_len == 0 || name_len > DESCRIBE_NAME_MAX ||
              !fits(device, name_len, strlen(call->text + call->argument_at)))
@@ -195,7 +195,7 @@ void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_a
     };
 
     call->method = COAP_GET; /* whatever comes with the answer is fine */
-    if (device->state != LINK_NAMED || device->quarantined)
+    if (!link_is_named(device) || device->quarantined)
         ask_finish_later(&call->ask, ask_gone(device));
     else if (coap_request(&device->peer, &request, on_response, call, clock_ms()))
         call->ask.sent = true;

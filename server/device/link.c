@@ -204,7 +204,6 @@ static enum device_offline_reason offline_reason(enum session_end why)
 {
     switch (why) {
     case SESSION_END_REPLACED:
-    case SESSION_END_MOVED:
         return DEVICE_OFFLINE_REPLACED;
     case SESSION_END_EXPIRED:
         return DEVICE_OFFLINE_EXPIRED;

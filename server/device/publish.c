@@ -32,7 +32,7 @@ bool device_publish(struct device *device, const char *name, const char *data)
         .timeout_ms = PUBLISH_TIMEOUT_MS,
     };
 
-    if (device->state != LINK_NAMED || device->quarantined)
+    if (!link_is_named(device) || device->quarantined)
         return false;
     if (name_len == 0 || name_len > DEVICE_EVENT_NAME_MAX || !text_is_clean(name, name_len))
         return false;

@@ -1,8 +1,8 @@
 /* device_bench.h: struct devices between a faked DTLS endpoint and a faked registry, for the tests of the
  * device room.
  *
- * Included by one .c file of a test program: it defines dtls_send, dtls_end, dtls_name and
- * dtls_conclude. What the room asks
+ * Included by one .c file of a test program: it defines dtls_send, dtls_end, dtls_name,
+ * dtls_conclude, dtls_changed and dtls_prove. What the room asks
  * of the registry waits in bench.asked until the test answers it. */
 #ifndef CYAN_TESTS_DEVICE_BENCH_H
 #define CYAN_TESTS_DEVICE_BENCH_H
@@ -82,6 +82,7 @@ static struct {
     struct ended ended[BENCH_LOG_MAX];
     struct handshake_attempt attempts[BENCH_LOG_MAX];
     size_t asked_count, told_count, sent_count, ended_count, attempt_count, welcome_count;
+    size_t changed_count, proved_count;
 } bench;
 
 /* The DTLS endpoint. */
@@ -101,6 +102,18 @@ void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES])
 {
     memcpy(s->name, name, sizeof s->name);
     s->named = true;
+}
+
+void dtls_changed(struct session *s)
+{
+    (void)s;
+    bench.changed_count++;
+}
+
+void dtls_prove(struct session *s)
+{
+    (void)s;
+    bench.proved_count++;
 }
 
 /* As the real one; attempts that were welcome are only counted. */
