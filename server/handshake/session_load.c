@@ -415,7 +415,8 @@ bool session_store_seek(struct session_store *st, enum session_seek kind, const 
         hold(l, path, data, data_len);
         return true;
     }
-    if (!nodes_is_in(st->nodes) || st->load_count == LOADS_MAX ||
+    bool early = nodes_incarnation(st->nodes) == 0; /* just started: it waits for the lease */
+    if (!(early || nodes_is_in(st->nodes)) || st->load_count == LOADS_MAX ||
         (kind != SEEK_CID && !bucket_take(&st->strangers, now_ms))) {
         st->seek_refused->value++;
         return false;
@@ -428,7 +429,7 @@ bool session_store_seek(struct session_store *st, enum session_seek kind, const 
         hex_encode(l->id_text, wanted.bytes, 8);
     }
     l->until_ms = now_ms + LOAD_MS;
-    if (!find(l)) {
+    if (!early && !find(l)) {
         st->seek_refused->value++;
         free_load(l);
         return false;
@@ -438,6 +439,14 @@ bool session_store_seek(struct session_store *st, enum session_seek kind, const 
     st->load_count++;
     deadline_set(st->deadlines, &l->deadline, l->until_ms, on_late);
     return true;
+}
+
+void session_loads_joined(struct session_store *st)
+{
+    struct session_load *l, *next;
+    HASH_ITER (by_key, st->loads, l, next)
+        if (l->state == LOOKING && !l->pending && !find(l))
+            give_up(l);
 }
 
 /* --- between nodes --- */

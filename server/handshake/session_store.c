@@ -484,6 +484,7 @@ void session_store_joined(struct session_store *st, bool again)
         for (struct session *s = st->dtls->sessions.newest; s; s = s->older) /* once in a lapsed lease */
             session_store_changed(st, s, false);
     }
+    session_loads_joined(st);
     plan(st, clock_ms());
 }
 

@@ -62,6 +62,7 @@ enum session_seek { SEEK_CID, SEEK_PEER, SEEK_NAME };
 must_check bool session_store_seek(struct session_store *st, enum session_seek kind, const void *key,
                                    const struct net_path *path, const uint8_t *data, size_t data_len,
                                    uint64_t now_ms);
+void session_loads_joined(struct session_store *st); /* those that came before the lease are looked for now */
 void session_loads_free(struct session_store *st);
 void session_loads_receive(void *store, uint32_t from, const uint8_t *data,
                            size_t data_len); /* nodes_receive_fn */

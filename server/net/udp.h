@@ -23,6 +23,9 @@ typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *dat
                             uint64_t now_ms);
 
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* Sockets opened from here on share their port with other processes of this user; the kernel gives each peer
+ * to one of them (SO_REUSEPORT). */
+void udp_share_ports(struct udp *udp);
 /* False when this machine has no such address family at all (IPv6 switched off). */
 bool udp_has_family(const char *address);
 /* Opens one socket. address: numeric IPv4 or IPv6. port: host order, 0 = any free one. Returns the port
