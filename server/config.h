@@ -34,9 +34,13 @@ struct config {
     char *http_tls_cert, *http_tls_key;
     char *keys_ca_file, *keys_dir;
     enum log_level log_level;
+    uint32_t node_id, node_lease_s;
     uint32_t session_expiry_s, session_max;
     uint32_t store_hold_s, store_pool_size;
     char *store_postgres;
+    char *store_redis; /* "": none */
+    uint32_t store_redis_database;
+    char *store_redis_password, *store_redis_prefix, *store_redis_user;
 
     char *file;          /* private: the file that was or would have been read */
     bool file_named;     /* private: by --config, so it must exist */
