@@ -47,7 +47,7 @@ struct nodes_ops {
  * another host is waited for until it runs out. */
 struct nodes *nodes_new(struct redis *redis, struct deadlines *deadlines, struct metrics *metrics,
                         const struct nodes_settings *settings, const struct nodes_ops *ops);
-/* From any callback but those of nodes_on. Lists under way end from inside; the lease stays, unless
+/* From any callback but describe. Lists under way end from inside; the lease stays, unless
  * nodes_leave was first. */
 void nodes_free(struct nodes *n); /* NULL is fine */
 uint32_t nodes_id(const struct nodes *n);
