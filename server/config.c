@@ -341,6 +341,8 @@ static bool check_together(const struct config *c, char error[CONFIG_ERROR_SIZE]
 {
     if ((c->http_tls_cert[0] == '\0') != (c->http_tls_key[0] == '\0'))
         return refuse(error, "http.tls_cert and http.tls_key: set both or neither");
+    if (c->store_redis_user[0] != '\0' && c->store_redis_password[0] == '\0')
+        return refuse(error, "store.redis_user: needs store.redis_password");
     if (c->coap_port == c->coap_port_alt && c->coap_port != 0)
         return refuse(error, "coap.port and coap.port_alt are both %u", c->coap_port);
     return true;
