@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "handshake/dtls_private.h"
 #include "handshake/session_store_private.h"
+#include "handshake/session_stored.h"
 
 #define LOADS_MAX 4096
 #define HELD_MAX 4
@@ -152,43 +153,6 @@ static void go_on(struct session_load *l)
 
 /* --- the image --- */
 
-struct stored {
-    uint32_t node;
-    uint64_t incarnation, epoch, send_from;
-    char flag;
-    const uint8_t *image;
-    size_t image_len;
-};
-
-static bool get_number(const char **at, uint64_t *out)
-{
-    char *end;
-    if (**at < '0' || **at > '9')
-        return false;
-    *out = strtoull(*at, &end, 10);
-    if (*end != ':')
-        return false;
-    *at = end + 1;
-    return true;
-}
-
-static bool read_stored(const char *text, size_t text_len, struct stored *out)
-{
-    const char *at = text;
-    uint64_t node;
-    if (!get_number(&at, &node) || node >= NODES_MAX || !get_number(&at, &out->incarnation) ||
-        !get_number(&at, &out->epoch) || (*at != 'h' && *at != 'r') || at[1] != ':')
-        return false;
-    out->node = (uint32_t)node;
-    out->flag = *at;
-    at += 2;
-    if (!get_number(&at, &out->send_from) || out->send_from >> 48)
-        return false;
-    out->image = (const uint8_t *)at;
-    out->image_len = text_len - (size_t)(at - text);
-    return true;
-}
-
 /* A record that was held opens under the image's keys: whoever sent it is, or once was, the peer. */
 static bool opens(const struct session_load *l, const struct held *held)
 {
@@ -294,14 +258,14 @@ static void on_no_answer(struct deadline *deadline, uint64_t now_ms)
 
 /* --- finding --- */
 
-static bool is_ours(const struct session_store *st, const struct stored *stored)
+static bool is_ours(const struct session_store *st, const struct session_stored *stored)
 {
     return stored->node == nodes_id(st->nodes) && stored->incarnation == nodes_incarnation(st->nodes);
 }
 
 /* A session of ours, after our lease had lapsed: true when somebody took it meanwhile, and it is not here any
  * more. */
-static bool settle_ownership(struct session_store *st, uint64_t id, const struct stored *stored)
+static bool settle_ownership(struct session_store *st, uint64_t id, const struct session_stored *stored)
 {
     struct session *s = session_table_find_id(&st->dtls->sessions, id);
     if (!s)
@@ -315,7 +279,7 @@ static bool settle_ownership(struct session_store *st, uint64_t id, const struct
     return true;
 }
 
-static void look_at(struct session_load *l, const struct stored *stored, bool holder_lives)
+static void look_at(struct session_load *l, const struct session_stored *stored, bool holder_lives)
 {
     struct session_store *st = l->st;
     if (!settle_ownership(st, l->id, stored)) {
@@ -341,7 +305,7 @@ static void look_at(struct session_load *l, const struct stored *stored, bool ho
         drop(l);
         return;
     }
-    if (stored->flag == 'r' || !holder_lives || is_ours(st, stored)) {
+    if (stored->let_go || !holder_lives || is_ours(st, stored)) {
         take(l);
         return;
     }
@@ -353,7 +317,7 @@ static void look_at(struct session_load *l, const struct stored *stored, bool ho
 static void on_found(void *arg, const struct redis_reply *reply)
 {
     struct session_load *l = arg;
-    struct stored stored;
+    struct session_stored stored;
     size_t text_len, id_len;
     l->pending = false;
     if (l->over) {
@@ -364,7 +328,7 @@ static void on_found(void *arg, const struct redis_reply *reply)
     const char *text = redis_text(redis_item(reply, 2), &text_len);
     uint8_t id_bytes[8];
     if (redis_kind(reply) == REDIS_LIST && id_len == 16 && hex_decode(id_bytes, 8, id, id_len) &&
-        read_stored(text, text_len, &stored)) {
+        session_stored_read(text, text_len, &stored)) {
         l->id = be64_load(id_bytes);
         hex_encode(l->id_text, id_bytes, 8);
         look_at(l, &stored, redis_int(redis_item(reply, 1)) == 1);
