@@ -3,13 +3,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <utlist.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "device/ask.h"
 #include "device/challenge.h"
 #include "device/plain.h"
@@ -348,11 +348,9 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
 {
     struct devices *all = ctx;
     struct device *device = mem_alloc(sizeof(*device));
-    uint8_t first[3] = {0};
+    uint8_t first[3]; /* no secret: it only keeps old message IDs apart */
 
-    if (getrandom(first, sizeof(first), GRND_NONBLOCK) <
-        0) /* no secret: it only keeps old message IDs apart */
-        first[0] = (uint8_t)s->id;
+    random_bytes(first, sizeof(first));
     device->all = all;
     device->session = s;
     device->state = LINK_AUTHORISING;

@@ -1,18 +1,18 @@
 #include "handshake/cookie.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/must.h"
+#include "base/random.h"
+#include "handshake/hmac.h"
 
 #define COOKIE_ROTATE_MS 60000
 
+_Static_assert(COOKIE_BYTES == HMAC_BYTES, "the whole HMAC");
+
 static void new_secret(uint8_t secret[32])
 {
-    must(RAND_bytes(secret, 32) == 1);
+    random_bytes(secret, 32);
 }
 
 void cookie_init(struct cookie_secrets *c, uint64_t now_ms)
@@ -42,7 +42,10 @@ static void mac(const uint8_t secret[32], const struct net_path *path, const uin
     memcpy(text, path->peer_ip, 16);
     be16_store(text + 16, path->peer_port);
     memcpy(text + 18, client_random, COOKIE_RANDOM_BYTES);
-    must(HMAC(EVP_sha256(), secret, 32, text, sizeof text, out, NULL) != NULL);
+    struct hmac_key key;
+    hmac_key_init(&key, secret, 32);
+    hmac_make(&key, text, sizeof text, out);
+    bytes_wipe(&key, sizeof key);
 }
 
 void cookie_make(struct cookie_secrets *c, const struct net_path *path, const uint8_t *client_random,

@@ -1,5 +1,4 @@
 #include <malloc.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -7,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "handshake/dtls_private.h"
 
 #define TRIM_AGAIN_MS 30000
@@ -297,7 +297,7 @@ static void send_plain_alert(struct dtls *d, const struct net_path *path, const 
 static void new_cid(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES])
 {
     do {
-        must(RAND_bytes(cid, SESSION_CID_BYTES) == 1);
+        random_bytes(cid, SESSION_CID_BYTES);
         dtls_cid_mark(d, cid);
     } while (session_table_find_id(&d->sessions, be64_load(cid)));
 }

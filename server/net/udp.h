@@ -1,9 +1,9 @@
-/* udp.h: the UDP endpoint: several sockets, batched receive, replies from the local address a datagram came
- * to.
+/* udp.h: the UDP endpoint: several sockets, batched receive and send, replies from the local address a
+ * datagram came to.
  *
  * Sockets are read with recvmmsg in batches, with a bound per turn of the loop so that timers and HTTP get
- * theirs. Ownership: struct udp is ours until udp_close's callback. Loop thread only; receive comes from the
- * loop. */
+ * theirs. What is sent leaves after the batch it answers, or before the loop waits (outbox.h). Ownership:
+ * struct udp is ours until udp_close's callback. Loop thread only; receive comes from the loop. */
 #ifndef CYAN_NET_UDP_H
 #define CYAN_NET_UDP_H
 
@@ -34,7 +34,8 @@ must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t po
                                size_t why_size);
 /* A path of an earlier process: finds it a socket of ours. False: there is none of its address family. */
 must_check bool udp_fit_path(const struct udp *udp, struct net_path *path);
-/* Sends along path, from its local address and socket. False: dropped (socket full, no route), counted. */
+/* Sends along path, from its local address and socket, before the loop waits. False: too long. What the
+ * kernel does not take then (socket full, no route) is counted. */
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len);
 /* Stops reading; sending still works until closed. */
 void udp_stop(struct udp *udp);
