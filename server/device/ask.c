@@ -77,7 +77,7 @@ enum device_ask ask_unanswered(const struct device *device, enum coap_outcome ou
 
 static void tell_ping(struct device_question *ask, const struct device_answer *answer)
 {
-    ((struct ping_question *)ask)->done(ask->arg, answer->ask, ask->rtt_ms);
+    ((struct ping_question *)ask)->done(ask->arg, answer->ask, answer->rtt_ms);
 }
 
 static void on_pong(void *arg, enum coap_outcome outcome, const struct coap_message *response,
@@ -89,9 +89,9 @@ static void on_pong(void *arg, enum coap_outcome outcome, const struct coap_mess
     (void)response;
     (void)body;
     (void)body_len;
-    ask->rtt_ms = rtt_ms;
-    ask_finish(ask, (struct device_answer){.ask = answered ? DEVICE_ANSWERED
-                                                           : ask_unanswered(ask->device, outcome)});
+    ask_finish(
+        ask, (struct device_answer){.ask = answered ? DEVICE_ANSWERED : ask_unanswered(ask->device, outcome),
+                                    .rtt_ms = rtt_ms});
 }
 
 void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *done, void *arg)

@@ -22,7 +22,6 @@ struct device_question { /* first in what a question has to remember */
     struct deadline due; /* WAITING: the end of its time; KNOWN: at once */
     ask_tell_fn *tell;
     void *arg;
-    uint32_t rtt_ms;
     uint8_t state; /* enum ask_state */
     uint8_t known; /* enum device_ask, of KNOWN */
     bool by_turns, sent;

@@ -47,6 +47,8 @@ static bool read_result(const struct call_question *call, struct device_answer *
                         size_t body_len)
 {
     if (call->method == COAP_GET) {
+        if (body_len > DEVICE_VARIABLE_MAX)
+            return false;
         answer->data = body;
         answer->data_len = body_len;
         return true;

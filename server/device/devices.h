@@ -201,9 +201,11 @@ struct device_answer {
     int32_t result;      /* of a call that was answered */
     const uint8_t *data; /* of a read that was answered; borrowed during the call, may be empty */
     size_t data_len;
+    uint32_t rtt_ms; /* of a ping that was answered */
 };
 typedef void device_answer_fn(void *arg, const struct device_answer *answer);
 
+#define DEVICE_VARIABLE_MAX 1024 /* bytes; of a longer one the answer is an error */
 #define DEVICE_TURNS_MAX 8 /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
 
 /* Calls a function; reads a variable, as bytes whose meaning its describe tells (device-protocol 4.5, 4.6).

@@ -100,7 +100,7 @@ static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
     bool known = false;
     free(arg);
     if (fleet_err_of(err, result, "find_psk") != FLEET_OK) {
-        wait.f->reach.psk_away(wait.query);
+        wait.f->below.psk_away(wait.query);
         return;
     }
     if (pg_rows(result) > 0) {
@@ -108,7 +108,7 @@ static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
         int row = device_id_equal(&turn->id, &wait.id) ? turn->failures % pg_rows(result) : 0;
         known = pg_bytea(result, row, 0, psk, sizeof psk, &psk_len);
     }
-    wait.f->reach.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
+    wait.f->below.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
     bytes_wipe(psk, sizeof psk);
 }
 
@@ -116,7 +116,7 @@ static void answer_no_psk(void *ctx)
 {
     struct psk_wait wait = *(struct psk_wait *)ctx;
     free(ctx);
-    wait.f->reach.answer_psk(wait.query, NULL, 0);
+    wait.f->below.answer_psk(wait.query, NULL, 0);
 }
 
 void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)

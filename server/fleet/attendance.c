@@ -381,7 +381,7 @@ static void write_batch(struct attendance *p)
         add_turn_row(columns, t);
         p->sent_turns++;
     }
-    params[0] = fleet_int(&node, FLEET_NODE);
+    params[0] = fleet_int(&node, p->f->settings.node_id);
     for (size_t i = 0; i < COLUMNS; i++)
         params[1 + i] = pg_text(sql_array_end(&columns[i]));
     p->in_flight = true;
