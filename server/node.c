@@ -51,7 +51,7 @@ struct node {
     uint16_t coap_port;
     uint64_t started_ms, woke_ms, draining_ms;
     enum node_state state;
-    bool api_closed, drained;
+    bool api_closed, all_written;
     int exit_code;
 };
 
@@ -89,6 +89,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .unknown = policies[c->devices_unknown],
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
+        .node_id = c->node_id,
     };
 }
 
@@ -156,10 +157,27 @@ static void on_pg_closed(void *arg)
     udp_close(n->udp, on_udp_closed, n);
 }
 
+static void on_redis_closed(void *arg)
+{
+    struct node *n = arg;
+    session_store_free(n->sessions);
+    nodes_free(n->nodes);
+    pg_close(n->pg, on_pg_closed, n);
+}
+
+static void on_left(void *arg)
+{
+    struct node *n = arg;
+    redis_close(n->redis, on_redis_closed, n);
+}
+
 static void on_fleet_drained(void *arg)
 {
     struct node *n = arg;
-    pg_close(n->pg, on_pg_closed, n);
+    if (n->nodes)
+        nodes_leave(n->nodes, n->all_written, on_left, n);
+    else
+        pg_close(n->pg, on_pg_closed, n);
 }
 
 /* Devices are told nothing: they keep their sessions (device-protocol 2.8). */
@@ -170,29 +188,14 @@ static void drop_sessions(struct node *n)
     fleet_drain(n->fleet, on_fleet_drained, n);
 }
 
-static void on_redis_closed(void *arg)
-{
-    struct node *n = arg;
-    session_store_free(n->sessions);
-    nodes_free(n->nodes);
-    n->sessions = NULL;
-    n->nodes = NULL;
-    n->redis = NULL;
-    drop_sessions(n);
-}
-
-static void on_left(void *arg)
-{
-    struct node *n = arg;
-    redis_close(n->redis, on_redis_closed, n);
-}
-
 static void on_flushed(void *arg, bool all)
 {
     struct node *n = arg;
     if (!all)
         log_warn("sessions.flush_incomplete why=redis_away");
-    nodes_leave(n->nodes, all, on_left, n);
+    n->all_written = all;
+    session_store_stop(n->sessions);
+    drop_sessions(n);
 }
 
 static char *session_file(const struct config *c)
@@ -268,7 +271,7 @@ static void on_joined(void *ctx, bool again)
 static void on_lost(void *ctx, uint32_t id)
 {
     struct node *n = ctx;
-    nodes_forget(n->nodes, id);
+    fleet_node_lost(n->fleet, id);
 }
 
 static void on_usurped(void *ctx)
@@ -396,6 +399,7 @@ static int join_others(struct node *n)
     n->nodes = nodes_new(n->redis, &n->deadlines, n->metrics, &nodes, &ops);
     n->sessions = session_store_new(n->dtls, n->key, n->redis, n->nodes, &n->deadlines, n->metrics,
                                     (uint64_t)c->session_expiry_s * 1000);
+    fleet_set_nodes(n->fleet, n->nodes, n->sessions);
     return 0;
 }
 

@@ -292,6 +292,10 @@ static void on_written(void *arg, const struct redis_reply *reply)
     struct batch *b = arg;
     struct session_store *st = b->st;
     st->batches--;
+    if (!st->dtls) { /* stopped */
+        free(b);
+        return;
+    }
     if (redis_kind(reply) != REDIS_LIST || redis_count(reply) != b->count)
         put_back(st, b);
     else
@@ -548,13 +552,19 @@ struct session_store *session_store_new(struct dtls *dtls, const struct server_k
     return st;
 }
 
+void session_store_stop(struct session_store *st)
+{
+    dtls_set_store(st->dtls, NULL);
+    st->dtls = NULL;
+    session_loads_drop(st);
+    deadline_cancel(st->deadlines, &st->write);
+    deadline_cancel(st->deadlines, &st->flush_limit);
+}
+
 void session_store_free(struct session_store *st)
 {
     struct session_gone *g, *next;
-    dtls_set_store(st->dtls, NULL);
-    session_loads_free(st);
-    deadline_cancel(st->deadlines, &st->write);
-    deadline_cancel(st->deadlines, &st->flush_limit);
+    must(!st->dtls);
     DL_FOREACH_SAFE (st->gone, g, next)
         free(g);
     free(st->urgent.entries);

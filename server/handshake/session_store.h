@@ -34,7 +34,9 @@ struct session_store;
 struct session_store *session_store_new(struct dtls *dtls, const struct server_key *key, struct redis *redis,
                                         struct nodes *nodes, struct deadlines *deadlines,
                                         struct metrics *metrics, uint64_t expiry_ms);
-/* After redis_close, which ends what is under way, and before dtls_free. */
+/* After the flush and before dtls_free: nothing is written or looked for any more. */
+void session_store_stop(struct session_store *st);
+/* After redis_close, which ends what is under way. */
 void session_store_free(struct session_store *st);
 /* The lease is ours; again: it had lapsed, and what is held here may have been taken by others. */
 void session_store_joined(struct session_store *st, bool again);

@@ -20,7 +20,7 @@ struct session_load;
 struct session_gone;
 
 struct session_store {
-    struct dtls *dtls;   /* borrowed */
+    struct dtls *dtls;   /* borrowed; NULL once stopped */
     struct redis *redis; /* borrowed */
     struct nodes *nodes; /* borrowed */
     struct deadlines *deadlines;
@@ -63,7 +63,7 @@ must_check bool session_store_seek(struct session_store *st, enum session_seek k
                                    const struct net_path *path, const uint8_t *data, size_t data_len,
                                    uint64_t now_ms);
 void session_loads_joined(struct session_store *st); /* those that came before the lease are looked for now */
-void session_loads_free(struct session_store *st);
+void session_loads_drop(struct session_store *st);
 void session_loads_receive(void *store, uint32_t from, const uint8_t *data,
                            size_t data_len); /* nodes_receive_fn */
 enum session_message { MESSAGE_LET_GO = 'R', MESSAGE_DONE = 'D', MESSAGE_REPLACED = 'G' };
