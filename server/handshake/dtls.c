@@ -62,7 +62,10 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->ops = ops;
     d->ops_ctx = ops_ctx;
     server_key_derive(key, "cyan connection ids", d->cid_key);
-    cookie_init(&d->cookies, clock_ms());
+    uint8_t seed[COOKIE_SEED_BYTES];
+    server_key_derive(key, "cyan cookies", seed);
+    cookie_init(&d->cookies, seed);
+    bytes_wipe(seed, sizeof seed);
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
     return d;
