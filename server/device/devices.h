@@ -206,7 +206,7 @@ struct device_answer {
 typedef void device_answer_fn(void *arg, const struct device_answer *answer);
 
 #define DEVICE_VARIABLE_MAX 1024 /* bytes; of a longer one the answer is an error */
-#define DEVICE_TURNS_MAX 8 /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
+#define DEVICE_TURNS_MAX 8       /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
 
 /* Calls a function; reads a variable, as bytes whose meaning its describe tells (device-protocol 4.5, 4.6).
  * Of these a device is asked one at a time, in order. timeout_ms includes the wait for its turn. A device

@@ -120,6 +120,16 @@ void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store 
     reach_set_nodes(f->reach, nodes, sessions);
 }
 
+struct nodes *fleet_nodes(const struct fleet *f)
+{
+    return f->nodes;
+}
+
+uint32_t fleet_node_id(const struct fleet *f)
+{
+    return f->settings.node_id;
+}
+
 struct reach *fleet_reach(struct fleet *f)
 {
     return f->reach;
