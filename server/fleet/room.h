@@ -24,6 +24,7 @@ struct attendance;
 struct attempts;
 struct retention;
 struct psk_turns;
+struct psk_found;
 struct token_cache;
 
 struct fleet {
@@ -40,6 +41,7 @@ struct fleet {
     struct attempts *attempts;
     struct retention *retention;
     struct psk_turns *psk_turns;
+    const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
     size_t held_count;          /* Hellos and describes whose verdict is not given yet */
     bool stopped;               /* drained: Postgres is not asked any more */
