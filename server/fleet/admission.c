@@ -109,7 +109,7 @@ static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
     struct psk_found found = {.id = wait.id};
     free(arg);
     if (fleet_err_of(err, result, "find_psk") != FLEET_OK) {
-        wait.f->reach.psk_away(wait.query);
+        wait.f->below.psk_away(wait.query);
         return;
     }
     if (pg_rows(result) > 0) {
@@ -119,7 +119,7 @@ static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
         found.quarantined = pg_bool(result, row, 1);
     }
     wait.f->psk_found = known ? &found : NULL;
-    wait.f->reach.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
+    wait.f->below.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
     wait.f->psk_found = NULL;
     bytes_wipe(psk, sizeof psk);
 }
@@ -128,7 +128,7 @@ static void answer_no_psk(void *ctx)
 {
     struct psk_wait wait = *(struct psk_wait *)ctx;
     free(ctx);
-    wait.f->reach.answer_psk(wait.query, NULL, 0);
+    wait.f->below.answer_psk(wait.query, NULL, 0);
 }
 
 void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)

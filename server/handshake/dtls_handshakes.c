@@ -120,7 +120,7 @@ static void establish(struct dtls *d, struct handshake *h, uint64_t now_ms)
     handshake_take_proof(h, &proof);
     if (proved_nothing(&proof))
         h->outcome = HANDSHAKE_UNKNOWN_KEY;
-    else if (d->sessions.count >= d->settings.max_sessions)
+    else if (session_table_count(&d->sessions) >= d->settings.max_sessions)
         h->outcome = HANDSHAKE_RATE_LIMITED;
     handshake_describe(h, &attempt, now_ms);
     if (h->outcome != HANDSHAKE_OK) {
@@ -296,9 +296,10 @@ static void send_plain_alert(struct dtls *d, const struct net_path *path, const 
 /* Connection IDs are random: the only way to a session of a device that moved, so also never guessable. */
 static void new_cid(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES])
 {
-    do
+    do {
         random_bytes(cid, SESSION_CID_BYTES);
-    while (session_table_find_id(&d->sessions, be64_load(cid)));
+        dtls_cid_mark(d, cid);
+    } while (session_table_find_id(&d->sessions, be64_load(cid)));
 }
 
 static void start(struct dtls *d, const struct net_path *path, const struct client_hello *hello,

@@ -33,6 +33,7 @@ struct udp {
     void *ctx; /* borrowed: outlives this */
     struct udp_socket *sockets[UDP_SOCKETS_MAX];
     size_t socket_count, open_count;
+    bool shares_ports;
     void (*closed)(void *arg);
     void *closed_arg;
     struct outbox *outbox;
@@ -165,7 +166,7 @@ static void set_buffer(int fd, int option)
         (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes); /* the kernel caps it: fine */
 }
 
-static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len)
+static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len, bool shares_port)
 {
     int one = 1;
     bool v6 = address->sin6_family == AF_INET6;
@@ -175,6 +176,8 @@ static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len
     int failed = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) |
                           setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one)
                     : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
+    if (shares_port)
+        failed |= setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (failed || bind(fd, (const struct sockaddr *)address, address_len) != 0) {
         int saved = errno;
         close(fd);
@@ -208,6 +211,11 @@ bool udp_has_family(const char *address)
     return true;
 }
 
+void udp_share_ports(struct udp *udp)
+{
+    udp->shares_ports = true;
+}
+
 uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why, size_t why_size)
 {
     struct sockaddr_in6 local;
@@ -220,7 +228,7 @@ uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *w
         (void)snprintf(why, why_size, "'%.64s' is not a numeric IPv4 or IPv6 address", address);
         return 0;
     }
-    int fd = open_socket(&local, local_len);
+    int fd = open_socket(&local, local_len, udp->shares_ports);
     if (fd < 0) {
         (void)snprintf(why, why_size, "cannot listen on UDP %.64s port %u: %s", address, (unsigned)port,
                        strerror(errno));
@@ -237,6 +245,19 @@ uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *w
     udp->sockets[udp->socket_count++] = s;
     udp->open_count++;
     return bound_port(fd);
+}
+
+bool udp_fit_path(const struct udp *udp, struct net_path *path)
+{
+    bool v6 = !net_path_is_v4(path);
+    if (path->socket < udp->socket_count && udp->sockets[path->socket]->v6 == v6)
+        return true;
+    for (size_t i = 0; i < udp->socket_count; i++)
+        if (udp->sockets[i]->v6 == v6) {
+            path->socket = (uint32_t)i;
+            return true;
+        }
+    return false;
 }
 
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len)

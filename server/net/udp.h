@@ -23,12 +23,17 @@ typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *dat
                             uint64_t now_ms);
 
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* Sockets opened from here on share their port with other processes of this user; the kernel gives each peer
+ * to one of them (SO_REUSEPORT). */
+void udp_share_ports(struct udp *udp);
 /* False when this machine has no such address family at all (IPv6 switched off). */
 bool udp_has_family(const char *address);
 /* Opens one socket. address: numeric IPv4 or IPv6. port: host order, 0 = any free one. Returns the port
  * bound, or 0 with a one-line reason in why. */
 must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why,
                                size_t why_size);
+/* A path of an earlier process: finds it a socket of ours. False: there is none of its address family. */
+must_check bool udp_fit_path(const struct udp *udp, struct net_path *path);
 /* Sends along path, from its local address and socket, before the loop waits. False: too long. What the
  * kernel does not take then (socket full, no route) is counted. */
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len);

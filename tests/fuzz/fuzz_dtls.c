@@ -81,7 +81,11 @@ static void mend_cookie(struct dtls *d, const struct net_path *path, uint8_t *da
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
 {
     static struct server_key *key;
-    static const struct dtls_ops ops = {on_find_psk, on_established, on_receive, on_ended, on_attempted};
+    static const struct dtls_ops ops = {.find_psk = on_find_psk,
+                                        .established = on_established,
+                                        .receive = on_receive,
+                                        .ended = on_ended,
+                                        .attempted = on_attempted};
     static const struct dtls_settings settings = {4, 2, 45000, 10, 1000000, ""};
     char why[256];
     log_set_level(LOG_ERROR);
