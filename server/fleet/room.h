@@ -24,6 +24,7 @@ struct attempts;
 struct retention;
 struct lost_nodes;
 struct psk_turns;
+struct psk_found;
 struct token_cache;
 
 struct fleet {
@@ -44,6 +45,7 @@ struct fleet {
     struct reach *reach;
     struct lost_nodes *lost_nodes;
     struct psk_turns *psk_turns;
+    const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
     size_t held_count;          /* Hellos and describes whose verdict is not given yet */
     bool stopped;               /* drained: Postgres is not asked any more */

@@ -82,6 +82,8 @@ static void stand_in_answer_psk(struct dtls_psk_query *query, const uint8_t *psk
     current->psk_len = psk_len;
     if (psk)
         memcpy(current->psk, psk, psk_len);
+    if (current->on_psk_answer)
+        current->on_psk_answer(current);
 }
 
 static void stand_in_psk_away(struct dtls_psk_query *query)

@@ -291,6 +291,41 @@ static void test_psk_rotation_tries_both(void **state)
     assert_int_equal(authorise(fx, &proof).admission, DEVICE_REFUSE_UNKNOWN);
 }
 
+static struct admitted admitted_at_once[2];
+
+static void authorise_two(struct fleet_fixture *fx)
+{
+    struct session_proof proof = {.profile = SESSION_PSK};
+    for (unsigned i = 0; i < 2; i++) {
+        struct device_id id = fleet_test_id(i + 1);
+        device_id_format(proof.identity, &id);
+        fx->ops->authorise(fx->ops->ctx, &proof, on_admit, &admitted_at_once[i]);
+        assert_int_equal(admitted_at_once[i].calls, 0);
+    }
+}
+
+/* The handshake is complete inside the answer with its key: the registry is not asked twice. Another's is. */
+static void test_psk_authorises_with_its_answer(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_id id = fleet_test_id(1);
+    char text[DEVICE_ID_TEXT_SIZE];
+    fleet_enrol(fx, 1);
+    fleet_enrol(fx, 2);
+    device_id_format(text, &id);
+    memset(admitted_at_once, 0, sizeof admitted_at_once);
+    fx->on_psk_answer = authorise_two;
+    fx->ops->find_psk(fx->ops->ctx, text, (struct dtls_psk_query *)fx);
+    fleet_run_until(fx, fx->psk_answers == 1);
+    private_postgres_freeze(&fleet_postgres);
+    fleet_run_until(fx, admitted_at_once[0].calls);
+    assert_is(&admitted_at_once[0], 1);
+    assert_int_equal(admitted_at_once[1].calls, 0);
+    private_postgres_thaw(&fleet_postgres);
+    fleet_run_until(fx, admitted_at_once[1].calls);
+    assert_is(&admitted_at_once[1], 2);
+}
+
 static void test_no_key_while_away_is_not_unknown(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -900,6 +935,7 @@ int main(void)
         TEST(test_two_provisionings_of_one_new_device),
         TEST(test_authorising_is_reading),
         TEST(test_psk_rotation_tries_both),
+        TEST(test_psk_authorises_with_its_answer),
         TEST(test_no_key_while_away_is_not_unknown),
         TEST(test_certificate_of_an_authority_names_the_device),
         TEST(test_a_certificate_does_not_revive_a_key),
