@@ -1,6 +1,4 @@
 /* dtls_sessions.c: sessions that did not begin with a handshake here. */
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,22 +10,17 @@
 
 #define CID_RANDOM_BYTES 6
 
-static void cid_mac(const struct dtls *d, const uint8_t *cid, uint8_t out[32])
-{
-    must(HMAC(EVP_sha256(), d->cid_key, sizeof d->cid_key, cid, CID_RANDOM_BYTES, out, NULL) != NULL);
-}
-
 void dtls_cid_mark(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES])
 {
-    uint8_t mac[32];
-    cid_mac(d, cid, mac);
+    uint8_t mac[HMAC_BYTES];
+    hmac_make(&d->cid_key, cid, CID_RANDOM_BYTES, mac);
     memcpy(cid + CID_RANDOM_BYTES, mac, SESSION_CID_BYTES - CID_RANDOM_BYTES);
 }
 
 bool dtls_cid_is_ours(const struct dtls *d, const uint8_t cid[SESSION_CID_BYTES])
 {
-    uint8_t mac[32];
-    cid_mac(d, cid, mac);
+    uint8_t mac[HMAC_BYTES];
+    hmac_make(&d->cid_key, cid, CID_RANDOM_BYTES, mac);
     return bytes_equal_secret(cid + CID_RANDOM_BYTES, mac, SESSION_CID_BYTES - CID_RANDOM_BYTES);
 }
 

@@ -257,6 +257,8 @@ static void on_item(struct session_store *st, const struct batch_item *item, con
         }
         return;
     }
+    if (s && s->epoch > item->epoch) /* sent before the answer that raised it: not lost, only late */
+        session_store_changed(st, s, false);
     if (!s || s->epoch != item->epoch)
         return;
     st->lost->value++;
