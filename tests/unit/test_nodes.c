@@ -623,6 +623,30 @@ static void test_list_has_a_limit(void **state)
     run_for(fx, 100); /* the answers find nobody */
 }
 
+/* The other order at the end: Redis first, then its nodes. */
+static void test_outlives_its_redis(void **state)
+{
+    struct fixture *fx = *state;
+    struct member *a = start(fx, 0, 0);
+    run_until(fx, a->joined);
+    nodes_list(a->nodes, on_listed, a);
+    redis_close(a->redis, on_closed, a);
+    assert_true(a->listed && !a->list_ok);
+    assert_false(nodes_send(a->nodes, 0, NODES_EVENT, "x", 1));
+    run_until(fx, a->closed);
+    a->redis = NULL;
+    run_for(fx, LEASE_MS / 2); /* a renewal would be due */
+    assert_false(nodes_send_all(a->nodes, NODES_EVENT, "x", 1));
+    nodes_forget(a->nodes, 1);
+    a->listed = false;
+    nodes_list(a->nodes, on_listed, a);
+    nodes_leave(a->nodes, true, on_left, a);
+    run_until(fx, a->listed && a->left);
+    assert_false(a->list_ok);
+    nodes_free(a->nodes);
+    a->nodes = NULL;
+}
+
 static void test_freed_from_its_own_callback(void **state)
 {
     struct fixture *fx = *state;
@@ -697,6 +721,7 @@ int main(void)
         TEST(test_leave_before_joining),
         TEST(test_list_shows_every_lease),
         TEST(test_list_has_a_limit),
+        TEST(test_outlives_its_redis),
         TEST(test_freed_from_its_own_callback),
         cmocka_unit_test(test_texts),
     };
