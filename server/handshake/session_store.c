@@ -176,7 +176,7 @@ void session_store_changed(struct session_store *st, struct session *s, bool urg
     uint64_t now_ms = clock_ms();
     id_ring_push(urgent ? &st->urgent : &st->lazy, s->id, now_ms);
     s->dirt = dirt;
-    plan(st, now_ms + WRITE_EVERY_MS);
+    plan(st, urgent ? now_ms : now_ms + WRITE_EVERY_MS);
 }
 
 /* --- writing --- */

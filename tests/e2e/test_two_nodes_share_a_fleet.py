@@ -48,8 +48,7 @@ def test_devices_go_from_node_to_node(nodes, balancer, new_swarm, redis):
     behind = sum(node.metrics().sum("cyan_session_store_taken_total", image="behind") for node in nodes)
     report = swarm.finish()
     assert balancer.moves > 20 and taken > 20, (balancer.moves, taken, behind)
-    report.pop("handshakes_by_device")
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], str(report) + "\n" + first.log(400) + "\n=====\n" + second.log(400)
+    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
     assert behind == 0, "a living node lets go of what it is asked for"
     check_events(nodes[0], swarm)
 
@@ -98,8 +97,7 @@ def test_either_node_reaches_every_device(nodes, balancer, new_swarm, redis):
     assert {node["id"] for node in nodes[0].rest().get("/v1/nodes").json["nodes"]} == {0, 1}
     check_owners(nodes, redis)
     report = swarm.finish()
-    report.pop("handshakes_by_device")
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], str(report) + "\n" + first.log(400) + "\n=====\n" + second.log(400)
+    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
 
 
 def test_a_node_dies_and_its_devices_go_on_at_the_other(nodes, balancer, new_swarm, redis):
@@ -122,8 +120,7 @@ def test_a_node_dies_and_its_devices_go_on_at_the_other(nodes, balancer, new_swa
         balancer.move_some()
     check_owners(nodes, redis)
     report = swarm.finish()
-    report.pop("handshakes_by_device")
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], str(report) + "\n" + first.log(400) + "\n=====\n" + second.log(400)
+    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
     check_events(nodes[0], swarm)
 
 
@@ -152,9 +149,9 @@ def test_processes_of_one_host_share_a_port(new_cyand, new_swarm, redis):
     swarm = new_swarm(first, devices=DEVICES, event_interval_ms=300, rebind_every=3, **FAST).wait_connected(DEVICES)
     wait_until(lambda: first.metrics().sum("cyan_sessions") and second.metrics().sum("cyan_sessions"),
                "both have devices", 20)
+    wait_until(lambda: len(redis.keys("s:*")) == DEVICES, "all sessions are written", 10)
     first.stop(signal.SIGKILL)
     wait_until(lambda: second.metrics().sum("cyan_devices_online") == DEVICES, "all go on at the one that lives", 40)
     report = swarm.finish()
-    report.pop("handshakes_by_device")
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], str(report) + "\n" + first.log(400) + "\n=====\n" + second.log(400)
+    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
     check_events(second, swarm)
