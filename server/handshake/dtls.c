@@ -192,6 +192,7 @@ void dtls_changed(struct session *s)
 void dtls_prove(struct session *s)
 {
     s->record.recv_window = UINT64_MAX;
+    s->unproven = false;
     dtls_changed(s);
 }
 

@@ -41,6 +41,7 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     s->epoch = a->epoch;
     s->send_limit = a->send_limit;
     s->is_stored = a->is_stored;
+    s->unproven = !a->exact;
     s->checked = d->store ? d->store->generation : 0;
     s->profile = image->profile;
     s->heard_ms = a->heard_ms ? a->heard_ms : clock_ms();

@@ -205,6 +205,15 @@ static uint64_t reserve(const struct session *s)
     return left < SESSION_SEND_BLOCK / 2 ? s->record.send_seq + SESSION_SEND_BLOCK : s->send_limit;
 }
 
+static const char *flag_of(const struct batch *b, const struct session *s)
+{
+    if (b->let_go)
+        return s->unproven ? "u" : "r";
+    if (s->unproven)
+        return "p";
+    return s->is_stored ? "h" : "n";
+}
+
 /* False: its owner does not want it kept. */
 static bool add_session(struct session_store *st, struct batch *b, struct call *c, const struct session *s)
 {
@@ -224,7 +233,7 @@ static bool add_session(struct session_store *st, struct batch *b, struct call *
     keys[2] = redis_arg_text(c->keys[i].peer.text);
     values[0] = redis_arg_text(c->keys[i].id);
     values[1] = redis_arg_int(&c->numbers[2 * i], (int64_t)item->epoch);
-    values[2] = redis_arg_text(b->let_go ? "r" : s->is_stored ? "h" : "n");
+    values[2] = redis_arg_text(flag_of(b, s));
     values[3] = redis_arg_int(&c->numbers[2 * i + 1], (int64_t)item->send_from);
     values[4] = (struct redis_arg){c->images[i], image_len};
     return true;
