@@ -237,6 +237,8 @@ static void became_online(struct swarm_device *d)
                         json_pack("{s:i,s:i,s:s}", "platform", (int)d->model->platform->id, "handshakes",
                                   (int)d->handshakes, "profile",
                                   swarm_device_is_deviceos(d) ? "deviceos" : "psk"));
+    if (d->world->settled)
+        d->world->settled(d->world, d);
 }
 
 static void settle(struct swarm_device *d)
@@ -311,7 +313,10 @@ static void on_hello_answer(struct swarm_device *d, const struct swarm_coap_in *
         return;
     }
     enter(d, SWARM_DEVICE_SETTLING);
-    swarm_talk_introduce(d);
+    if (d->world->light)
+        d->changed = false;
+    else
+        swarm_talk_introduce(d);
 }
 
 static void on_event_answer(struct swarm_device *d, const struct swarm_con *con,
@@ -345,7 +350,8 @@ static void on_pong(struct swarm_device *d, const struct swarm_con *con, const s
         return;
     }
     d->pinged_ms = 0;
-    d->world->stats.pongs++;
+    if (d->world->stats.pongs++ == 0)
+        d->world->stats.first_pong_ms = clock_ms();
     swarm_samples_add(&d->world->stats.ping_rtt_ms, clock_ms() - con->sent_ms);
     if (!resumed) {
         set_life(d, keepalive_ms(d));
@@ -353,7 +359,8 @@ static void on_pong(struct swarm_device *d, const struct swarm_con *con, const s
     }
     deadline_cancel(deadlines_of(d), &d->life);
     enter(d, SWARM_DEVICE_SETTLING);
-    swarm_talk_resumed(d);
+    if (!d->world->light)
+        swarm_talk_resumed(d);
 }
 
 /* Devices read bytes 6 to 9 of a piggybacked answer blindly (device-protocol 4.12). */
@@ -434,8 +441,9 @@ static void fall_asleep(struct swarm_device *d)
     swarm_device_notice(d, sleeps ? "asleep" : "stopped", json_object());
 }
 
-static void wake_up(struct swarm_device *d)
+void swarm_device_wake(struct swarm_device *d)
 {
+    must(d->state == SWARM_DEVICE_ASLEEP);
     swarm_schedule_awake(d);
     if (d->session.state != SWARM_SESSION_SUSPENDED)
         enter(d, SWARM_DEVICE_OFFLINE);
@@ -452,7 +460,7 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
         connect_device(d);
         break;
     case SWARM_DEVICE_ASLEEP:
-        wake_up(d);
+        swarm_device_wake(d);
         break;
     case SWARM_DEVICE_LEAVING:
         fall_asleep(d);
@@ -548,6 +556,38 @@ void swarm_device_deinit(struct swarm_device *d)
     swarm_session_drop(&d->session);
     deadline_cancel(deadlines_of(d), &d->life);
     swarm_schedule_stop(d);
+}
+
+void swarm_device_rest(struct swarm_device *d, struct swarm_rest *rest)
+{
+    *rest = (struct swarm_rest){.record = d->session.record,
+                                .event_counter = d->event_counter,
+                                .mid = d->exchange.mid,
+                                .handshakes = (uint16_t)d->handshakes,
+                                .token = d->exchange.token,
+                                .resume_uses = d->resume_uses,
+                                .has_session = d->session.state >= SWARM_SESSION_UP && can_resume(d),
+                                .told_reset = d->told_reset,
+                                /* Hello must be said again when nobody has acknowledged it */
+                                .changed = d->changed || d->state == SWARM_DEVICE_GREETING,
+                                .forced_updates = d->forced_updates};
+    swarm_device_deinit(d);
+}
+
+void swarm_device_restore(struct swarm_device *d, const struct swarm_rest *rest)
+{
+    d->session.record = rest->record;
+    d->session.state = rest->has_session ? SWARM_SESSION_SUSPENDED : SWARM_SESSION_IDLE;
+    if (rest->event_counter > 0)
+        d->event_counter = rest->event_counter;
+    d->exchange.mid = rest->mid;
+    d->exchange.token = rest->token;
+    d->handshakes = rest->handshakes;
+    d->resume_uses = rest->resume_uses;
+    d->told_reset = rest->told_reset;
+    d->changed = rest->changed;
+    d->forced_updates = rest->forced_updates;
+    d->state = SWARM_DEVICE_ASLEEP;
 }
 
 void swarm_device_start(struct swarm_device *d, uint64_t after_ms)

@@ -55,10 +55,13 @@ struct swarm_world {
     double time_scale;
     uint64_t rebind_every_ms, resume_every_ms, event_interval_ms, keepalive_ms,
         sleep_ms; /* 0 = never, or default */
-    /* Both may be NULL. fields: takes the reference. */
+    bool light;   /* nothing is said after Hello, or after the ping of a resumed session */
+    /* All may be NULL. fields: takes the reference. settled: the device is online; it must stay until the
+     * call has returned. */
     void (*notice)(struct swarm_world *w, const struct swarm_device *d, const char *event, json_t *fields);
     void (*acknowledged)(struct swarm_world *w, const struct swarm_device *d, const char *name,
                          const char *data, uint16_t mid);
+    void (*settled)(struct swarm_world *w, struct swarm_device *d);
 };
 
 /* A describe on its way in blocks. */
@@ -102,9 +105,24 @@ struct swarm_device {
     bool changed;    /* what Hello or describe say has changed since they went out */
 };
 
+/* A device while nothing of it is going on: what a real one keeps in retained memory (device-protocol 2.7).
+ */
+struct swarm_rest {
+    struct swarm_record record;
+    uint64_t event_counter;
+    uint16_t mid, handshakes;
+    uint8_t token, resume_uses;
+    bool has_session : 1, told_reset : 1, changed : 1, forced_updates : 1;
+};
+
 void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct swarm_model *model);
 void swarm_device_deinit(struct swarm_device *d);
 void swarm_device_start(struct swarm_device *d, uint64_t after_ms);
+/* In place of swarm_device_deinit, whatever it was doing. */
+void swarm_device_rest(struct swarm_device *d, struct swarm_rest *rest);
+/* After swarm_device_init: ASLEEP as it rested. */
+void swarm_device_restore(struct swarm_device *d, const struct swarm_rest *rest);
+void swarm_device_wake(struct swarm_device *d); /* only when ASLEEP */
 
 /* False when the device is in no state for it. */
 bool swarm_device_publish(struct swarm_device *d, const char *name, const char *data) must_check;

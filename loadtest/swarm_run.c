@@ -49,13 +49,19 @@ static bool enrol(const struct swarm_options *o, const struct swarm_models *mode
     return ok;
 }
 
+struct swarm_choice swarm_run_choice(const struct swarm_options *o)
+{
+    return (struct swarm_choice){.seed = o->seed,
+                                 .platforms = o->platforms,
+                                 .profile = o->profile,
+                                 .count = (uint32_t)o->devices,
+                                 .cid = !o->no_cid,
+                                 .derive_keys = o->derive_keys};
+}
+
 struct swarm_models *swarm_run_models(const struct swarm_options *o, struct swarm_crypto *crypto)
 {
-    struct swarm_choice choice = {.seed = o->seed,
-                                  .platforms = o->platforms,
-                                  .profile = o->profile,
-                                  .count = (uint32_t)o->devices,
-                                  .cid = !o->no_cid};
+    struct swarm_choice choice = swarm_run_choice(o);
     char error[SWARM_ERROR_SIZE] = "";
     struct swarm_models *models = swarm_models_open(crypto, o->state_dir, error);
 
@@ -235,7 +241,8 @@ int swarm_run(const struct swarm_options *o)
 {
     struct run r = {.options = o};
     struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, seed_number(o->seed)},
-                                    .sources = (uint32_t)o->sources};
+                                    .sources = (uint32_t)o->sources,
+                                    .shared = (uint32_t)o->shared_sockets};
     char error[SWARM_ERROR_SIZE] = "";
     bool ok = false;
 

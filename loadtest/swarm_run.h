@@ -6,6 +6,7 @@
 #include "swarm_options.h"
 
 int swarm_run(const struct swarm_options *o); /* the exit status */
+struct swarm_choice swarm_run_choice(const struct swarm_options *o);
 /* The devices the options name, made where missing, saved and enrolled. NULL after a line on stderr. */
 struct swarm_models *swarm_run_models(const struct swarm_options *o, struct swarm_crypto *crypto);
 
