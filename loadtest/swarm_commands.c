@@ -125,6 +125,15 @@ static const char *do_status(struct swarm_commands *c, struct swarm_device *d, j
     return NULL;
 }
 
+/* Counts and percentiles begin anew. */
+static const char *do_clear(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    (void)d;
+    (void)command;
+    swarm_stats_clear(&c->devices[0].world->stats);
+    return NULL;
+}
+
 static const char *do_quit(struct swarm_commands *c, struct swarm_device *d, json_t *command)
 {
     (void)d;
@@ -137,10 +146,10 @@ static const struct {
     const char *name;
     command_fn *run;
     bool needs_device;
-} table[] = {{"describe", do_describe, true}, {"event", do_event, true},   {"goodbye", do_goodbye, true},
-             {"module", do_module, true},     {"ping", do_ping, true},     {"quit", do_quit, false},
-             {"reboot", do_reboot, true},     {"rebind", do_rebind, true}, {"resume", do_resume, true},
-             {"status", do_status, false}};
+} table[] = {{"clear", do_clear, false},    {"describe", do_describe, true}, {"event", do_event, true},
+             {"goodbye", do_goodbye, true}, {"module", do_module, true},     {"ping", do_ping, true},
+             {"quit", do_quit, false},      {"reboot", do_reboot, true},     {"rebind", do_rebind, true},
+             {"resume", do_resume, true},   {"status", do_status, false}};
 
 static struct swarm_device *find(const struct swarm_commands *c, const char *id)
 {

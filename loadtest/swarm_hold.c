@@ -99,14 +99,16 @@ static const char *do_storm(struct hold *h, json_t *command)
 
 static const char *do_status(struct hold *h, json_t *command)
 {
+    const struct swarm_net_counts *net = swarm_net_count(h->world.loop.env.net);
     uint32_t sessions = 0;
 
     (void)command;
     for (uint32_t i = 0; i < h->fleet.count; i++)
         sessions += h->fleet.rests[i].has_session;
-    swarm_control_print(json_pack("{s:s,s:I,s:I,s:I}", "event", "status", "devices",
+    swarm_control_print(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "status", "devices",
                                   (json_int_t)h->fleet.count, "sessions", (json_int_t)sessions, "awake",
-                                  (json_int_t)h->fleet.awake_count));
+                                  (json_int_t)h->fleet.awake_count, "sent", (json_int_t)net->sent, "received",
+                                  (json_int_t)net->received, "unclaimed", (json_int_t)net->unclaimed));
     return NULL;
 }
 
@@ -198,7 +200,8 @@ static void run(struct hold *h)
 {
     if (h->options->control)
         h->control = swarm_control_start(&h->world.loop.uv, &control_ops, h);
-    (void)do_ramp(h, NULL);
+    if (!h->options->idle)
+        (void)do_ramp(h, NULL);
     swarm_loop_run(&h->world.loop);
     if (h->control)
         swarm_control_close(h->control);

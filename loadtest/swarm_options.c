@@ -79,6 +79,7 @@ static const struct option table[] = {
     {"control", NULL, "read commands from stdin and write notices to stdout, as JSON lines", AT(control),
      RUN | HOLD, FLAG, 0, 0},
     {"full", NULL, "the whole connection sequence, not only Hello", AT(full), HOLD, FLAG, 0, 0},
+    {"idle", NULL, "connect nobody before a command says so", AT(idle), HOLD, FLAG, 0, 0},
     {"save", "FILE", "keep the sessions there at the end", AT(save), HOLD, TEXT, 0, 0},
     {"load", "FILE", "go on with the sessions kept there, in place of handshakes", AT(load), HOLD, TEXT, 0,
      0},
