@@ -2,9 +2,8 @@
 # Installs the Debian packages Cyan needs, and only those that are missing: packages.sh build|run|check
 set -eu
 
-build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libmicrohttpd-dev libjansson-dev
-    libhiredis-dev libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev
-    libssl-dev
+build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libhiredis-dev libmicrohttpd-dev libjansson-dev
+    libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev libssl-dev
     libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev ca-certificates curl openssl"
 run="$build postgresql redis-server"
 check="$run python3 python3-pytest libcoap3-bin clang-format"
@@ -50,27 +49,41 @@ else
     exit 1
 fi
 
-# The postgresql package makes and starts a database of its own when it is first installed. Cyan brings a private one,
-# so that is turned off for the moment of the installation; nothing stays changed.
-quiet=/etc/postgresql-common/createcluster.d/cyan-install.conf
+# The packages of Postgres and Redis start services of their own when they are first installed. Cyan brings private
+# ones, so for the moment of the installation no database is made, and Redis's service is not started unless the machine
+# has a policy of its own about that. Nor is it to come up at the next boot. Nothing else stays changed.
+made=
 restore() {
-    if [ -n "$quiet" ]; then
-        $root rm -f "$quiet"
-    fi
+    for file in $made; do
+        $root rm -f "$file"
+    done
 }
-case "$missing " in
-*" postgresql "*)
-    if installed postgresql-common; then
-        quiet=
-    else
-        $root mkdir -p "$(dirname "$quiet")"
-        echo "create_main_cluster = off" | $root tee "$quiet" >/dev/null
-    fi
-    ;;
-*) quiet= ;;
-esac
 trap restore EXIT
 trap 'exit 1' HUP INT TERM
+is_missing() {
+    case "$missing " in
+    *" $1 "*) return 0 ;;
+    esac
+    return 1
+}
+if is_missing postgresql && ! installed postgresql-common; then
+    made=/etc/postgresql-common/createcluster.d/cyan-install.conf
+    $root mkdir -p "$(dirname "$made")"
+    echo "create_main_cluster = off" | $root tee "$made" >/dev/null
+fi
+policy=/usr/sbin/policy-rc.d
+if is_missing redis-server && ! [ -e "$policy" ]; then
+    made="$made $policy"
+    $root tee "$policy" >/dev/null <<'TEXT'
+#!/bin/sh
+# Made by scripts/packages.sh of Cyan while it installs packages, and removed afterwards.
+case " $* " in
+*" redis-server "* | *" redis-server.service "*) exit 101 ;; # not to be started
+esac
+exit 0
+TEXT
+    $root chmod 755 "$policy"
+fi
 
 echo "Installing Debian packages:$missing"
 log=$(mktemp)
@@ -84,3 +97,6 @@ if ! { $root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeou
     exit 1
 fi
 rm -f "$log"
+if is_missing redis-server; then
+    $root update-rc.d redis-server disable >/dev/null 2>&1 || true
+fi

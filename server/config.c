@@ -32,6 +32,7 @@ struct option {
 #define TEXT_MAX 1024
 
 static const char *const unknown_names[] = {"refuse", "quarantine", "enrol", NULL};
+static const char *const yes_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
 
 static const struct option options[] = {
@@ -41,6 +42,8 @@ static const struct option options[] = {
      "where devices connect; 0 picks a free one"},
     {"coap.port_alt", NUMBER, AT(coap_port_alt), "5684", 0, 65535, "UDP port", NULL, false,
      "a second port for devices; 0 is off"},
+    {"coap.share_port", CHOICE, AT(coap_share_port), "no", 0, 0, NULL, yes_names, false,
+     "whether several nodes of this host listen on the same port (SO_REUSEPORT)"},
     {"device.offline_after_s", NUMBER, AT(device_offline_after_s), "2250", 1, 31536000, "seconds", NULL, true,
      "a device silent for this long counts as offline"},
     {"devices.unknown", CHOICE, AT(devices_unknown), "refuse", 0, 0, NULL, unknown_names, true,
@@ -67,8 +70,15 @@ static const struct option options[] = {
      "folder of the server's own key"},
     {"log.level", CHOICE, AT(log_level), "info", 0, 0, NULL, level_names, true,
      "least important lines to log"},
+    {"node.id", NUMBER, AT(node_id), "0", 0, 255, "id", NULL, false,
+     "this node's number; each node that shares the database has its own"},
+    {"node.lease_s", NUMBER, AT(node_lease_s), "10", 3, 3600, "seconds", NULL, false,
+     "a node that Redis has not heard of for so long counts as dead"},
     {"session.expiry_s", NUMBER, AT(session_expiry_s), "2592000", 1, 315360000, "seconds", NULL, false,
      "a session without a record for this long ends"},
+    {"session.file", TEXT, AT(session_file), "", 0, TEXT_MAX, NULL, NULL, false,
+     "where sessions stay between a clean stop and the next start without Redis; none: `sessions` in "
+     "keys.dir"},
     {"session.max", NUMBER, AT(session_max), "200000", 1, 10000000, "sessions", NULL, false,
      "sessions kept at the same time, at most"},
     {"store.hold_s", NUMBER, AT(store_hold_s), "20", 1, 90, "seconds", NULL, false,
@@ -77,6 +87,17 @@ static const struct option options[] = {
      "connections to the database"},
     {"store.postgres", TEXT, AT(store_postgres), "dbname=cyan", 0, TEXT_MAX, NULL, NULL, false,
      "the database, as a libpq connection string or URI"},
+    {"store.redis", TEXT, AT(store_redis), "", 0, TEXT_MAX, NULL, NULL, false,
+     "Redis for durable sessions: HOST:PORT or the path of a unix socket; none: sessions end with this "
+     "process unless it stops cleanly"},
+    {"store.redis_database", NUMBER, AT(store_redis_database), "0", 0, 15, "database", NULL, false,
+     "the numbered database of Redis"},
+    {"store.redis_password", TEXT, AT(store_redis_password), "", 0, TEXT_MAX, NULL, NULL, false,
+     "the password Redis wants; none: it wants none"},
+    {"store.redis_prefix", TEXT, AT(store_redis_prefix), "cyan:", 0, 32, NULL, NULL, false,
+     "what the names of all keys and channels begin with; the same on every node"},
+    {"store.redis_user", TEXT, AT(store_redis_user), "", 0, TEXT_MAX, NULL, NULL, false,
+     "the user of store.redis_password; none: Redis's default user"},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
@@ -320,6 +341,8 @@ static bool check_together(const struct config *c, char error[CONFIG_ERROR_SIZE]
 {
     if ((c->http_tls_cert[0] == '\0') != (c->http_tls_key[0] == '\0'))
         return refuse(error, "http.tls_cert and http.tls_key: set both or neither");
+    if (c->store_redis_user[0] != '\0' && c->store_redis_password[0] == '\0')
+        return refuse(error, "store.redis_user: needs store.redis_password");
     if (c->coap_port == c->coap_port_alt && c->coap_port != 0)
         return refuse(error, "coap.port and coap.port_alt are both %u", c->coap_port);
     return true;

@@ -25,6 +25,7 @@ enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_U
 struct config {
     char *coap_bind; /* comma list of addresses */
     uint32_t coap_port, coap_port_alt;
+    uint32_t coap_share_port; /* 0 or 1 */
     uint32_t device_offline_after_s;
     enum config_unknown devices_unknown;
     uint32_t events_keep_s;
@@ -34,9 +35,14 @@ struct config {
     char *http_tls_cert, *http_tls_key;
     char *keys_ca_file, *keys_dir;
     enum log_level log_level;
+    uint32_t node_id, node_lease_s;
     uint32_t session_expiry_s, session_max;
+    char *session_file; /* "": in keys_dir */
     uint32_t store_hold_s, store_pool_size;
     char *store_postgres;
+    char *store_redis; /* "": none */
+    uint32_t store_redis_database;
+    char *store_redis_password, *store_redis_prefix, *store_redis_user;
 
     char *file;          /* private: the file that was or would have been read */
     bool file_named;     /* private: by --config, so it must exist */

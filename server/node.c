@@ -1,8 +1,11 @@
 #include "node.h"
 
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "api/api.h"
@@ -12,8 +15,12 @@
 #include "fleet/fleet.h"
 #include "fleet/migrate.h"
 #include "handshake/dtls.h"
+#include "handshake/session_file.h"
+#include "handshake/session_store.h"
 #include "net/udp.h"
+#include "store/nodes.h"
 #include "store/pg.h"
+#include "store/redis.h"
 
 #define WHY_SIZE 512
 #define HELLO_TIMEOUT_MS 60000
@@ -38,10 +45,14 @@ struct node {
     struct dtls *dtls;
     struct udp *udp;
     struct api *api;
+    struct redis *redis; /* NULL when none is configured, as the next two */
+    struct nodes *nodes;
+    struct session_store *sessions;
     uint16_t coap_port;
     uint64_t started_ms, woke_ms, draining_ms;
     enum node_state state;
-    bool api_closed, drained;
+    bool api_closed, all_written;
+    int exit_code;
 };
 
 static int refuse(const char *why)
@@ -78,6 +89,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .unknown = policies[c->devices_unknown],
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
+        .node_id = c->node_id,
     };
 }
 
@@ -145,19 +157,73 @@ static void on_pg_closed(void *arg)
     udp_close(n->udp, on_udp_closed, n);
 }
 
-static void on_fleet_drained(void *arg)
+static void on_redis_closed(void *arg)
 {
     struct node *n = arg;
     pg_close(n->pg, on_pg_closed, n);
+}
+
+static void on_left(void *arg)
+{
+    struct node *n = arg;
+    redis_close(n->redis, on_redis_closed, n); /* whatever is under way ends in this call */
+    session_store_free(n->sessions);
+    nodes_free(n->nodes);
+}
+
+static void on_fleet_drained(void *arg)
+{
+    struct node *n = arg;
+    if (n->nodes)
+        nodes_leave(n->nodes, n->all_written, on_left, n);
+    else
+        pg_close(n->pg, on_pg_closed, n);
+}
+
+/* Devices are told nothing: they keep their sessions (device-protocol 2.8). */
+static void drop_sessions(struct node *n)
+{
+    dtls_free(n->dtls);
+    n->dtls = NULL;
+    fleet_drain(n->fleet, on_fleet_drained, n);
+}
+
+static void on_flushed(void *arg, bool all)
+{
+    struct node *n = arg;
+    if (!all)
+        log_warn("sessions.flush_incomplete why=redis_away");
+    n->all_written = all;
+    session_store_stop(n->sessions);
+    drop_sessions(n);
+}
+
+static char *session_file(const struct config *c)
+{
+    return *c->session_file ? mem_string(c->session_file) : mem_printf("%s/sessions", c->keys_dir);
+}
+
+static void write_session_file(struct node *n)
+{
+    char why[WHY_SIZE], *path = session_file(n->config);
+    long count = session_file_write(n->dtls, n->key, path, why, sizeof why);
+    if (count < 0)
+        log_error("sessions.not_kept why=%s", why);
+    else
+        log_info("sessions.kept count=%ld file=%s", count, path);
+    free(path);
 }
 
 static void close_sessions(struct node *n)
 {
     n->state = NODE_CLOSING;
     (void)uv_timer_stop(&n->drain_timer);
-    dtls_free(n->dtls); /* devices are told nothing: they keep their sessions (device-protocol 2.8) */
-    n->dtls = NULL;
-    fleet_drain(n->fleet, on_fleet_drained, n);
+    if (n->sessions) {
+        session_store_flush(n->sessions, on_flushed, n);
+        return;
+    }
+    write_session_file(n);
+    drop_sessions(n);
 }
 
 static void on_drain_step(uv_timer_t *timer)
@@ -176,17 +242,55 @@ static void on_api_closed(void *arg)
     n->api = NULL;
 }
 
+static void stop(struct node *n)
+{
+    n->state = NODE_DRAINING;
+    n->draining_ms = clock_ms();
+    udp_stop(n->udp);
+    api_close(n->api, on_api_closed, n);
+    (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
+}
+
 static void on_stop(uv_signal_t *signal, int number)
 {
     struct node *n = signal->data;
     if (n->state != NODE_SERVING)
         return;
-    n->state = NODE_DRAINING;
-    n->draining_ms = clock_ms();
     log_info("stopping signal=%d sessions=%zu", number, dtls_session_count(n->dtls));
-    udp_stop(n->udp);
-    api_close(n->api, on_api_closed, n);
-    (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
+    stop(n);
+}
+
+/* --- the other nodes --- */
+
+static void on_joined(void *ctx, bool again)
+{
+    struct node *n = ctx;
+    session_store_joined(n->sessions, again);
+}
+
+static void on_lost(void *ctx, uint32_t id)
+{
+    struct node *n = ctx;
+    fleet_node_lost(n->fleet, id);
+}
+
+static void on_usurped(void *ctx)
+{
+    struct node *n = ctx;
+    n->exit_code = 1;
+    if (n->state == NODE_SERVING)
+        stop(n);
+}
+
+static void on_describe(void *ctx, char *out, size_t out_size)
+{
+    const struct node *n = ctx;
+    (void)snprintf(out, out_size,
+                   "{\"version\":\"%s\",\"pid\":%d,\"coap_port\":%u,\"http_port\":%u,\"uptime_s\":%" PRIu64
+                   ",\"sessions\":%zu,\"online\":%zu}",
+                   CYAN_VERSION, (int)getpid(), n->coap_port, n->api ? api_port(n->api) : 0,
+                   (clock_ms() - n->started_ms) / 1000, dtls_session_count(n->dtls),
+                   devices_online_count(n->devices));
 }
 
 /* --- start --- */
@@ -232,6 +336,8 @@ static int listen_udp(struct node *n)
 {
     uint16_t alternative;
     n->udp = udp_new(&n->loop, n->metrics, dtls_receive, n->dtls);
+    if (n->config->coap_share_port)
+        udp_share_ports(n->udp);
     dtls_set_udp(n->dtls, n->udp);
     if (listen_port(n, (uint16_t)n->config->coap_port, &n->coap_port) != 0)
         return 1;
@@ -271,6 +377,44 @@ static void start_handles(struct node *n)
     must(uv_prepare_start(&n->prepare, on_prepare) == 0);
 }
 
+static int join_others(struct node *n)
+{
+    const struct config *c = n->config;
+    char why[WHY_SIZE];
+    if (!*c->store_redis) {
+        log_warn("sessions.durable=clean_stop why=no_redis: after a crash every device shakes hands again");
+        return 0;
+    }
+    struct redis_settings redis = {.address = c->store_redis,
+                                   .user = c->store_redis_user,
+                                   .password = c->store_redis_password,
+                                   .database = c->store_redis_database};
+    n->redis = redis_new(&n->loop, &redis, n->metrics, why, sizeof why);
+    if (!n->redis)
+        return refuse(why);
+    struct nodes_settings nodes = {
+        .id = c->node_id, .lease_ms = c->node_lease_s * 1000, .prefix = c->store_redis_prefix};
+    struct nodes_ops ops = {
+        .ctx = n, .joined = on_joined, .lost = on_lost, .usurped = on_usurped, .describe = on_describe};
+    n->nodes = nodes_new(n->redis, &n->deadlines, n->metrics, &nodes, &ops);
+    n->sessions = session_store_new(n->dtls, n->key, n->redis, n->nodes, &n->deadlines, n->metrics,
+                                    (uint64_t)c->session_expiry_s * 1000);
+    fleet_set_nodes(n->fleet, n->nodes, n->sessions);
+    return 0;
+}
+
+/* What the stop before this start left, if it had no Redis either. */
+static void take_session_file(struct node *n)
+{
+    char why[WHY_SIZE], *path = session_file(n->config);
+    long count = session_file_take(n->dtls, n->key, path, why, sizeof why);
+    if (count < 0)
+        log_error("sessions.not_taken why=%s", why);
+    else if (count > 0)
+        log_info("sessions.taken count=%ld file=%s", count, path);
+    free(path);
+}
+
 static int start_rooms(struct node *n)
 {
     const struct config *c = n->config;
@@ -287,8 +431,9 @@ static int start_rooms(struct node *n)
         dtls_new(&dtls, n->key, &n->deadlines, n->metrics, &devices_dtls_ops, n->devices, why, sizeof why);
     if (!n->dtls)
         return refuse(why);
-    if (listen_udp(n) != 0)
+    if (join_others(n) != 0 || listen_udp(n) != 0)
         return 1;
+    take_session_file(n);
     struct api_view view = {.ctx = n, .fill = on_view};
     struct api_settings api = {.bind = c->http_bind,
                                .port = (uint16_t)c->http_port,
@@ -340,5 +485,5 @@ int node_run(struct config *config)
     (void)uv_run(&n.loop, UV_RUN_DEFAULT);
     finish(&n);
     log_info("stopped");
-    return 0;
+    return n.exit_code;
 }

@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end and interop tests: each test gets a server and a database of its own; one Postgres
-cluster serves them all, except where a test kills it."""
+cluster and one Redis serve them all, except where a test kills them."""
 
+import itertools
 import pathlib
 import sys
 
@@ -11,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import paths  # noqa: E402
 from harness.cyand import Cyand, run_cyand  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
+from harness.redis import Redis  # noqa: E402
 from harness.relay import Relay  # noqa: E402
 from harness.swarm import Swarm  # noqa: E402
 
@@ -51,6 +53,31 @@ def own_postgres():
         yield cluster
     finally:
         cluster.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    server = Redis()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis(redis_server, _prefixes=itertools.count(1)):
+    """Keys of this test's own in the Redis all tests share: new_cyand(**redis.settings)."""
+    return redis_server.space(f"t{next(_prefixes)}:")
+
+
+@pytest.fixture
+def own_redis():
+    """A Redis for this test alone, which it may kill, freeze and start again."""
+    server = Redis()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture

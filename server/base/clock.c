@@ -14,9 +14,12 @@ static uint64_t read_ms(clockid_t id)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* So that what was before this machine started can be told too: 35 years. */
+#define BEFORE_START_MS ((uint64_t)1 << 40)
+
 uint64_t clock_ms(void)
 {
-    return read_ms(CLOCK_MONOTONIC);
+    return read_ms(CLOCK_MONOTONIC) + BEFORE_START_MS;
 }
 
 uint64_t clock_wall_ms(void)

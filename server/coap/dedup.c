@@ -84,7 +84,7 @@ void coap_dedup_put(struct coap_peer *peer, uint16_t mid, const uint8_t *answer,
     make_room(peer);
     unsigned slot = slot_of(peer->dedup, peer->dedup_count);
     struct entry *e = &peer->dedup->entries[slot];
-    e->expires_ms = now_ms + COAP_DEDUP_MS;
+    e->expires_ms = now_ms + (coap_link_is_device_os(peer) ? COAP_DEDUP_DEVICE_OS_MS : COAP_DEDUP_MS);
     e->answer_len = (uint16_t)answer_len;
     if (answer_len > INLINE_MAX)
         e->answer.large = mem_copy(answer, answer_len);

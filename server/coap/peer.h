@@ -35,13 +35,15 @@
  * the RFC says. */
 enum coap_dialect { COAP_RFC7252, COAP_DEVICE_OS };
 
-#define COAP_DEDUP_MAX 512 /* two exchanges a second for the time they are remembered */
+#define COAP_DEDUP_MAX 512 /* two a second for the time they are remembered; five of Device OS */
 #define COAP_INBOUND_MAX 32
 #define COAP_OUTBOUND_MAX 4
 #define COAP_QUEUE_MAX 64
 #define COAP_BODY_MAX 65536
 #define COAP_GATHERED_MAX (64u << 20) /* a thousand of the largest bodies at once */
 #define COAP_DEDUP_MS 247000          /* EXCHANGE_LIFETIME, RFC 7252 4.8.2 */
+#define COAP_DEDUP_DEVICE_OS_MS                                                                              \
+    100000 /* its last retransmission comes after 42 s (device-protocol 3.3, 3.4) */
 
 struct coap_peer;
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "device/link.h"
+#include "device/plain.h"
 #include "device/presence.h"
 
 const char *device_offline_reason_name(enum device_offline_reason reason)
@@ -36,6 +37,7 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
     all->deadlines = deadlines;
     all->ops = *ops;
     all->settings = *settings;
+    all->wheel = presence_wheel_new(all);
     coap_metrics_init(&all->coap, metrics);
     refusal_register(all->refused, metrics);
     all->online =
@@ -51,17 +53,16 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
 
 void devices_set_offline_after(struct devices *all, uint64_t offline_after_ms)
 {
-    struct device *device;
-
     all->settings.offline_after_ms = offline_after_ms;
-    DL_FOREACH (all->list, device) {
-        presence_watch(device, clock_ms());
-    }
+    presence_watch_anew(all, clock_ms());
 }
 
 void devices_free(struct devices *all)
 {
-    must(all->list == NULL);
+    must(all->fresh == NULL && all->idle == NULL && all->by_id.count == 0);
+    presence_wheel_free(all->wheel);
+    all->wheel = NULL;
+    table_deinit(&all->by_id);
     all->closed = true;
     if (all->count == 0)
         free(all); /* else the last callback that is awaited does it */
@@ -74,24 +75,25 @@ size_t devices_online_count(const struct devices *all)
 
 struct device *devices_find(struct devices *all, const struct device_id *id)
 {
-    struct device *device;
-
-    HASH_FIND(by_id, all->by_id, id->bytes, DEVICE_ID_BYTES, device);
-    return device;
+    return link_find(all, id);
 }
 
-/* Looks at every session: plain clients, and devices before their Hello, are not found by ID. Keys are
- * revoked by people. */
+static bool revoke_one(struct device *device, const struct device_id *id)
+{
+    if (!device->has_id || !device_id_equal(&device->id, id) || device->state == LINK_ENDING)
+        return false;
+    link_end(device, SESSION_END_REVOKED, true);
+    return true;
+}
+
 bool devices_revoke(struct devices *all, const struct device_id *id)
 {
-    struct device *device, *next;
-    bool found = false;
+    struct device *device, *next, *named = link_find(all, id);
+    bool found = named != NULL && revoke_one(named, id);
 
-    DL_FOREACH_SAFE (all->list, device, next) {
-        if (!device->has_id || !device_id_equal(&device->id, id) || device->state == LINK_ENDING)
-            continue;
-        link_end(device, SESSION_END_REVOKED, true);
-        found = true;
+    found = plain_revoke(all, id, revoke_one) || found;
+    DL_FOREACH_SAFE (all->fresh, device, next) {
+        found = revoke_one(device, id) || found;
     }
     return found;
 }

@@ -6,6 +6,9 @@
  * A client that never says Hello stays in WAIT_HELLO: a plain CoAP client, if its key says which device it
  * is. Of each there are at most 4 sessions at once, the newest.
  *
+ * A session of an earlier process or another node goes on where it was, once the registry says that its key
+ * is still welcome; what it told before needs not be told again.
+ *
  * One struct device per DTLS session; found by device id once its Hello named it and matched the key. A
  * device whose new session has said Hello replaces its older session. Nothing a peer says before it is
  * admitted is acted on: up to DEVICE_HELD_MAX datagrams wait for the answer, and are dropped above that.
@@ -48,6 +51,7 @@ typedef void device_admit_fn(void *arg, enum device_admission admission, const s
 enum device_verdict {
     DEVICE_STORED,   /* durable: acknowledge */
     DEVICE_REJECTED, /* will never be accepted: answer 4.00 (and for Hello: end the session) */
+    DEVICE_FULL,     /* of a subscription: there are DEVICE_SUBSCRIPTIONS_MAX others; answer 4.00 */
     DEVICE_BUSY, /* could not be stored in time: answer 5.03; Hello and describe of a Device OS get no answer,
                   * so that it sends them again */
 };
@@ -109,7 +113,7 @@ const char *device_offline_reason_name(enum device_offline_reason reason);
 /* Facts about the connection, valid during a call. */
 struct device_facts {
     struct device_id id;
-    uint64_t session_id;
+    uint64_t session_id, session_epoch;
     enum session_profile profile;
     bool quarantined;
     char address[NET_ADDRESS_TEXT_SIZE]; /* ip:port */
@@ -132,10 +136,13 @@ struct device_ops {
                      device_done_fn *done, void *arg);
     void (*event)(void *ctx, const struct device_facts *facts, const struct device_event *event,
                   device_done_fn *done, void *arg);
-    /* The whole list, after each change. revision grows with each list of a session: of two that are stored
-     * at once the higher one must be what is left, and both are DEVICE_STORED. */
-    void (*subscriptions)(void *ctx, const struct device_facts *facts, const struct device_subscription *list,
-                          size_t count, uint64_t revision, device_done_fn *done, void *arg);
+    /* One more of a list that is kept by session and generation, a set: the same twice is once. A device
+     * states its list anew after each Hello; generation grows with each stored Hello of a session. The first
+     * of a newer list takes the place of the whole older one; one of an older list is overtaken, and
+     * DEVICE_STORED. */
+    void (*subscription)(void *ctx, const struct device_facts *facts,
+                         const struct device_subscription *subscription, uint64_t generation,
+                         device_done_fn *done, void *arg);
     /* Not awaited: batched behind activity. */
     void (*online)(void *ctx, const struct device_facts *facts, bool resumed);
     void (*heard)(void *ctx, const struct device_facts *facts, uint64_t wall_ms);
@@ -168,7 +175,15 @@ struct device *devices_find(struct devices *all, const struct device_id *id);
 /* Ends the session of a device whose key was revoked or replaced; false when not connected. */
 bool devices_revoke(struct devices *all, const struct device_id *id);
 
-enum device_ask { DEVICE_ANSWERED, DEVICE_NO_ANSWER, DEVICE_NOT_CONNECTED };
+enum device_ask {
+    DEVICE_ANSWERED,
+    DEVICE_NO_ANSWER,     /* none in time */
+    DEVICE_NOT_CONNECTED, /* or gone meanwhile */
+    DEVICE_MOVED,         /* gone meanwhile: its session is live on another node now */
+    DEVICE_SAID_ERROR,    /* the answer is an error code, or makes no sense */
+    DEVICE_ASK_BUSY,      /* too many questions wait for it; not sent */
+    DEVICE_ASK_TOO_LONG,  /* more than this device takes; not sent */
+};
 typedef void device_ping_fn(void *arg, enum device_ask ask, uint32_t rtt_ms);
 typedef void device_describe_fn(void *arg, enum device_ask ask); /* stored by then */
 
@@ -177,6 +192,31 @@ void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *don
 /* Pulls one part with GET /d, follows Block2, hands it to ops->describe, then calls done. */
 void device_pull_describe(struct device *device, enum describe_part part, uint32_t timeout_ms,
                           device_describe_fn *done, void *arg);
+
+/* What became of a question that may change something on the device. */
+struct device_answer {
+    enum device_ask ask;
+    bool sent;           /* the device may have heard it, whatever became of the answer */
+    uint8_t code;        /* DEVICE_SAID_ERROR: which, as in CoAP */
+    int32_t result;      /* of a call that was answered */
+    const uint8_t *data; /* of a read that was answered; borrowed during the call, may be empty */
+    size_t data_len;
+    uint32_t rtt_ms; /* of a ping that was answered */
+};
+typedef void device_answer_fn(void *arg, const struct device_answer *answer);
+
+#define DEVICE_VARIABLE_MAX 1024 /* bytes; of a longer one the answer is an error */
+#define DEVICE_TURNS_MAX 8       /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
+
+/* Calls a function; reads a variable, as bytes whose meaning its describe tells (device-protocol 4.5, 4.6).
+ * Of these a device is asked one at a time, in order. timeout_ms includes the wait for its turn. A device
+ * does not answer when it has no such function: look into its describe first. */
+void device_call(struct device *device, const char *function, const char *argument, uint32_t timeout_ms,
+                 device_answer_fn *done, void *arg);
+void device_read_variable(struct device *device, const char *variable, uint32_t timeout_ms,
+                          device_answer_fn *done, void *arg);
+/* The light by which people find a device: on or off (device-protocol 4.13). */
+void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_answer_fn *done, void *arg);
 /* Publishes an event to this device (server to device, device-protocol 4.9); false when not possible. Used
  * for claim answers. */
 bool device_publish(struct device *device, const char *name, const char *data);

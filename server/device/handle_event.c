@@ -9,15 +9,22 @@ static void on_verdict(struct device *device, struct device_wait *wait, enum dev
     wait_answer(wait, verdict, REFUSED_EVENT_REJECTED);
 }
 
-/* Unique in this process: a duplicate of the message does not get this far (struct coap_peer remembers it).
- */
-static void write_key(uint8_t key[16], struct device *device)
+#define KEY_BY_MID ((uint64_t)1 << 63)
+
+/* The same event said again gets the same key, also when another node, or this one after a crash, hears it:
+ * for that Device OS counts its messages. What another client says again while this process lives is no new
+ * message (struct coap_peer remembers it). */
+static void write_key(uint8_t key[16], const struct device_request *r)
 {
+    struct device *device = r->device;
     struct bytes_writer w;
 
     bytes_writer_init(&w, key, 16);
     bytes_put_be64(&w, device->session->id);
-    bytes_put_be64(&w, ++device->event_number);
+    if (device->peer.dialect == COAP_DEVICE_OS)
+        bytes_put_be64(&w, KEY_BY_MID | request_number(device, r->m->mid));
+    else
+        bytes_put_be64(&w, ++device->event_number);
 }
 
 void handle_event(const struct device_request *r)
@@ -36,7 +43,7 @@ void handle_event(const struct device_request *r)
         return;
     }
     event.received_wall_ms = clock_wall_ms();
-    write_key(event.key, device);
+    write_key(event.key, r);
     device->all->events->value++;
     struct device_wait *wait = request_wait(r, sizeof(*wait), on_verdict);
     link_fill_facts(device, &facts);

@@ -1,6 +1,3 @@
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "device/presence.h"
 #include "device/pull.h"
@@ -48,9 +45,7 @@ static void begin_anew(struct device *device, const struct hello *hello)
     device->system_version = hello->system_version;
     device->peer.max_message_bytes =
         hello->max_message_bytes != 0 ? hello->max_message_bytes : MESSAGE_BYTES_BEFORE_3_0;
-    free(device->subscriptions);
-    device->subscriptions = NULL;
-    device->subscription_count = 0;
+    device->hellos++;
 }
 
 static void reject(struct device *device, struct device_wait *wait, enum refusal refusal)
@@ -75,6 +70,7 @@ static void welcome(struct device *device, struct device_wait *wait, const struc
     if (device->state == LINK_WAIT_HELLO)
         link_enter(device, LINK_NAMED);
     begin_anew(device, hello);
+    dtls_changed(device->session);
     presence_begin(device, false, clock_ms());
     wait_answer(wait, DEVICE_STORED, REFUSED_NOT);
     if (hello->flags & HELLO_UPDATE_APPLIED)
@@ -92,6 +88,7 @@ static void on_verdict(struct device *device, struct device_wait *wait, enum dev
         welcome(device, wait, &remembered->hello);
         return;
     case DEVICE_REJECTED:
+    case DEVICE_FULL:
         reject(device, wait, REFUSED_HELLO_REJECTED);
         return;
     case DEVICE_BUSY:

@@ -3,17 +3,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <utlist.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "device/ask.h"
+#include "device/challenge.h"
 #include "device/plain.h"
 #include "device/presence.h"
 #include "device/request.h"
+#include "device/restore.h"
 
 #define AUTHORISE_AGAIN_MS 2000
 
@@ -27,14 +29,27 @@ static const bool may_enter[LINK_STATE_COUNT][LINK_STATE_COUNT] = {
     [LINK_AUTHORISING] = {[LINK_WAIT_HELLO] = true, [LINK_ENDING] = true},
     [LINK_WAIT_HELLO] = {[LINK_NAMED] = true, [LINK_ENDING] = true},
     [LINK_NAMED] = {[LINK_ENDING] = true},
+    [LINK_RESTORED] =
+        {[LINK_CHALLENGED] = true, [LINK_WAIT_HELLO] = true, [LINK_NAMED] = true, [LINK_ENDING] = true},
+    [LINK_CHALLENGED] = {[LINK_WAIT_HELLO] = true, [LINK_NAMED] = true, [LINK_ENDING] = true},
 };
 
 void link_enter(struct device *device, enum link_state state)
 {
     must(may_enter[device->state][state]);
     device->state = (uint8_t)state;
+    deadline_cancel(device->all->deadlines, &device->due); /* it belonged to the state before */
     if (state != LINK_WAIT_HELLO)
         plain_leave(device);
+    if (state == LINK_NAMED && device->place == PRESENCE_FRESH)
+        presence_place(device, PRESENCE_IDLE);
+}
+
+bool link_is_named(const struct device *device)
+{
+    bool restored = device->state == LINK_RESTORED || device->state == LINK_CHALLENGED;
+
+    return device->state == LINK_NAMED || (restored && device->was_named);
 }
 
 const char *link_name(const struct device *device, char out[DEVICE_ID_TEXT_SIZE])
@@ -55,7 +70,8 @@ void link_fill_facts(const struct device *device, struct device_facts *facts)
     *facts = (struct device_facts){
         .id = device->id,
         .session_id = device->session->id,
-        .profile = device->session->profile,
+        .profile = (enum session_profile)device->session->profile,
+        .session_epoch = device->session->epoch,
         .quarantined = device->quarantined,
     };
     net_path_format(facts->address, &device->session->path);
@@ -87,7 +103,7 @@ void link_forget_proof(struct device *device)
     device->proof = NULL;
 }
 
-static void drop_held(struct device *device)
+void link_drop_held(struct device *device)
 {
     while (device->held != NULL) {
         struct held_record *record = device->held;
@@ -111,19 +127,19 @@ static void hold(struct device *device, const uint8_t *data, size_t data_len)
     device->held_count++;
 }
 
-static void take(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms)
+void link_take(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms)
 {
     presence_heard(device, data, data_len, now_ms);
     coap_peer_receive(&device->peer, data, data_len, now_ms);
 }
 
-static void take_held(struct device *device)
+void link_take_held(struct device *device)
 {
     while (device->held != NULL && device->state != LINK_ENDING) {
         struct held_record *record = device->held;
         LL_DELETE(device->held, record);
         device->held_count--;
-        take(device, record->data, record->data_len, clock_ms());
+        link_take(device, record->data, record->data_len, clock_ms());
         free(record);
     }
 }
@@ -140,28 +156,46 @@ void link_release(struct device *device)
         free(all);
 }
 
+static bool has_id(const void *entry, const void *key)
+{
+    return device_id_equal(&((const struct device *)entry)->id, key);
+}
+
+struct device *link_find(const struct devices *all, const struct device_id *id)
+{
+    return table_find(&all->by_id, table_hash(id->bytes, DEVICE_ID_BYTES), has_id, id);
+}
+
 static void unindex(struct device *device)
 {
     if (!device->is_indexed)
         return;
-    HASH_DELETE(by_id, device->all->by_id, device);
+    table_remove(&device->all->by_id, table_hash(device->id.bytes, DEVICE_ID_BYTES), device);
     device->is_indexed = false;
+}
+
+bool link_index(struct device *device)
+{
+    struct device *older = link_find(device->all, &device->id);
+
+    if (older != NULL) {
+        if (device->is_claim && !older->is_claim) /* no reason to end one whose key proves its ID */
+            return false;
+        if (device->state == LINK_RESTORED && older->session->epoch > device->session->epoch)
+            return false;
+        link_end(older, SESSION_END_REPLACED, false);
+    }
+    table_add(&device->all->by_id, table_hash(device->id.bytes, DEVICE_ID_BYTES), device);
+    device->is_indexed = true;
+    return true;
 }
 
 bool link_take_name(struct device *device)
 {
-    struct device *older;
-
     if (device->is_indexed)
         return true;
-    HASH_FIND(by_id, device->all->by_id, device->id.bytes, DEVICE_ID_BYTES, older);
-    if (older != NULL) {
-        if (device->is_claim && !older->is_claim) /* no reason to end one whose key proves its ID */
-            return false;
-        link_end(older, SESSION_END_REPLACED, false);
-    }
-    HASH_ADD(by_id, device->all->by_id, id.bytes, DEVICE_ID_BYTES, device);
-    device->is_indexed = true;
+    if (!link_index(device))
+        return false;
     dtls_name(device->session, device->id.bytes);
     return true;
 }
@@ -177,6 +211,7 @@ static enum device_offline_reason offline_reason(enum session_end why)
         return DEVICE_OFFLINE_REVOKED;
     case SESSION_END_SHUTDOWN:
         return DEVICE_OFFLINE_SHUTDOWN;
+    case SESSION_END_MOVED: /* presence goes on where it is now */
     case SESSION_END_PEER_CLOSED:
     case SESSION_END_REFUSED:
     case SESSION_END_NO_HELLO:
@@ -187,7 +222,7 @@ static enum device_offline_reason offline_reason(enum session_end why)
 
 static void on_end(struct deadline *d, uint64_t now_ms)
 {
-    struct device *device = (struct device *)((char *)d - offsetof(struct device, end));
+    struct device *device = (struct device *)((char *)d - offsetof(struct device, due));
 
     (void)now_ms;
     dtls_end(device->session, (enum session_end)device->end_why,
@@ -198,15 +233,16 @@ void link_end(struct device *device, enum session_end why, bool tell_peer)
 {
     if (device->state == LINK_ENDING)
         return;
-    presence_end(device, offline_reason(why), NULL);
+    if (why == SESSION_END_MOVED)
+        presence_forget(device);
+    else
+        presence_end(device, offline_reason(why), NULL);
     link_enter(device, LINK_ENDING);
     unindex(device);
-    drop_held(device);
-    deadline_cancel(device->all->deadlines, &device->watch);
-    deadline_cancel(device->all->deadlines, &device->pull);
+    link_drop_held(device);
     device->end_why = (uint8_t)why;
     device->tell_peer = tell_peer;
-    deadline_set(device->all->deadlines, &device->end, clock_ms(), on_end);
+    deadline_set(device->all->deadlines, &device->due, clock_ms(), on_end);
 }
 
 void link_refuse(struct device *device, enum session_end why)
@@ -216,7 +252,7 @@ void link_refuse(struct device *device, enum session_end why)
 
 static void on_no_hello(struct deadline *d, uint64_t now_ms)
 {
-    struct device *device = (struct device *)((char *)d - offsetof(struct device, watch));
+    struct device *device = (struct device *)((char *)d - offsetof(struct device, due));
 
     if (device->pending > 0) { /* it is we who are slow */
         link_await_hello(device, now_ms);
@@ -230,8 +266,8 @@ void link_await_hello(struct device *device, uint64_t now_ms)
 {
     bool must_say_it = device->session->profile == SESSION_DEVICE_OS || device->proof != NULL;
 
-    if (must_say_it && device->state != LINK_NAMED)
-        deadline_set(device->all->deadlines, &device->watch, now_ms + device->all->settings.hello_timeout_ms,
+    if (must_say_it && device->state == LINK_WAIT_HELLO)
+        deadline_set(device->all->deadlines, &device->due, now_ms + device->all->settings.hello_timeout_ms,
                      on_no_hello);
 }
 
@@ -263,7 +299,9 @@ static void admit(struct device *device, enum device_admission admission, const 
     link_enter(device, LINK_WAIT_HELLO);
     plain_join(device);
     link_await_hello(device, clock_ms());
-    take_held(device);
+    if (link_is_plain_client(device) && device->has_id)
+        dtls_changed(device->session);
+    link_take_held(device);
 }
 
 static void on_admitted(void *arg, enum device_admission admission, const struct device_id *id);
@@ -277,7 +315,7 @@ static void authorise(struct device *device)
 static void on_authorise_again(struct deadline *d, uint64_t now_ms)
 {
     (void)now_ms;
-    authorise((struct device *)((char *)d - offsetof(struct device, watch)));
+    authorise((struct device *)((char *)d - offsetof(struct device, due)));
 }
 
 /* The registry is away. False when the device has waited long enough. */
@@ -287,7 +325,7 @@ static bool authorise_later(struct device *device)
 
     if (at_ms >= device->established_ms + device->all->settings.hello_timeout_ms)
         return false;
-    deadline_set(device->all->deadlines, &device->watch, at_ms, on_authorise_again);
+    deadline_set(device->all->deadlines, &device->due, at_ms, on_authorise_again);
     return true;
 }
 
@@ -310,23 +348,22 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
 {
     struct devices *all = ctx;
     struct device *device = mem_alloc(sizeof(*device));
-    uint8_t first[3] = {0};
+    uint8_t first[3]; /* no secret: it only keeps old message IDs apart */
 
-    if (getrandom(first, sizeof(first), GRND_NONBLOCK) <
-        0) /* no secret: it only keeps old message IDs apart */
-        first[0] = (uint8_t)s->id;
+    random_bytes(first, sizeof(first));
     device->all = all;
     device->session = s;
     device->state = LINK_AUTHORISING;
     device->established_ms = clock_ms();
     /* Above any number an earlier process gave to a session of this ID. */
     device->event_number = clock_wall_ms() << 16;
+    device->ca_signed = proof->ca_signed;
     device->proof = mem_copy(proof, sizeof(*proof));
     memcpy(device->key_sha256, proof->key_sha256, sizeof(device->key_sha256));
     coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap,
                    s->profile == SESSION_DEVICE_OS ? COAP_DEVICE_OS : COAP_RFC7252,
                    (uint16_t)(first[0] << 8 | first[1]), first[2]);
-    DL_APPEND(all->list, device);
+    presence_place(device, PRESENCE_FRESH);
     all->count++;
     s->user = device;
     authorise(device);
@@ -341,9 +378,16 @@ static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t
     case LINK_AUTHORISING:
         hold(device, data, data_len);
         return;
+    case LINK_RESTORED:
+        hold(device, data, data_len);
+        restore_authorise(device);
+        return;
+    case LINK_CHALLENGED:
+        challenge_receive(device, data, data_len, now_ms);
+        return;
     case LINK_WAIT_HELLO:
     case LINK_NAMED:
-        take(device, data, data_len, now_ms);
+        link_take(device, data, data_len, now_ms);
         return;
     case LINK_ENDING:
     case LINK_STATE_COUNT:
@@ -361,14 +405,12 @@ static void on_ended(void *ctx, struct session *s, enum session_end why)
     if (device->state != LINK_ENDING)
         link_end(device, why, false);
     link_conclude(device, "hello"); /* nothing was said against it until now */
-    deadline_cancel(all->deadlines, &device->end);
+    deadline_cancel(all->deadlines, &device->due);
     coap_peer_deinit(&device->peer);
     asks_end(device);
     request_waits_end(device);
     link_forget_proof(device);
-    free(device->subscriptions);
-    device->subscriptions = NULL;
-    DL_DELETE(all->list, device);
+    presence_place(device, PRESENCE_NOWHERE);
     device->session = NULL;
     s->user = NULL;
     link_release(device);
@@ -392,6 +434,8 @@ const struct dtls_ops devices_dtls_ops = {
     .find_psk = on_find_psk,
     .established = on_established,
     .receive = on_receive,
+    .save = restore_save,
+    .restored = restore_begin,
     .ended = on_ended,
     .attempted = on_attempted,
 };

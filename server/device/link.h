@@ -4,6 +4,10 @@
  *        \________________________\__________________________\--refused, replaced, revoked--> ENDING
  * --ended--> (gone)
  *
+ *   RESTORED --heard, still welcome--> NAMED or WAIT_HELLO, as it was
+ *        \--the same, but its image may be behind--> CHALLENGED --answers a ping--> NAMED or WAIT_HELLO
+ *
+ * A session of an earlier process or another node begins RESTORED (restore.h).
  * While the registry is away a session stays AUTHORISING and it is asked again. A session is ended from the
  * loop, never from inside a message of it: ENDING is the time until then, in which nothing the peer says
  * counts any more. dtls may end a session in any state. Ownership: struct device is freed once its session is
@@ -11,10 +15,19 @@
 #ifndef CYAN_DEVICE_LINK_H
 #define CYAN_DEVICE_LINK_H
 
+#include "base/table.h"
 #include "device/devices.h"
 #include "device/refusal.h"
 
-enum link_state { LINK_AUTHORISING, LINK_WAIT_HELLO, LINK_NAMED, LINK_ENDING, LINK_STATE_COUNT };
+enum link_state {
+    LINK_AUTHORISING,
+    LINK_WAIT_HELLO,
+    LINK_NAMED,
+    LINK_ENDING,
+    LINK_RESTORED,
+    LINK_CHALLENGED,
+    LINK_STATE_COUNT
+};
 
 struct held_record;
 struct device_wait;
@@ -28,10 +41,12 @@ struct devices {
     struct coap_metrics coap;
     struct metric *refused[REFUSAL_COUNT];
     struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
-    struct device *by_id;      /* uthash: the NAMED ones */
-    struct plain_group *plain; /* uthash: sessions without Hello, by whose they are */
-    struct device *list;       /* those with a session */
-    size_t count;              /* struct device in being */
+    struct table by_id;           /* those that said Hello */
+    struct plain_group *plain;    /* uthash: sessions without Hello, by whose they are */
+    struct device *fresh;         /* those before their Hello */
+    struct device *idle;          /* those offline */
+    struct presence_wheel *wheel; /* ours: those online (presence.h) */
+    size_t count;                 /* struct device in being */
     bool closed;
 };
 
@@ -43,27 +58,31 @@ struct device {
     struct held_record *held;     /* ours: oldest first, while AUTHORISING */
     struct device_wait *waits;    /* ours: requests whose answer waits for the store */
     struct device_question *asks; /* ours: questions to the device */
-    struct device_subscription *subscriptions; /* ours */
-    struct plain_group *plain;                 /* borrowed: while it is a plain client, else NULL */
-    struct device *prev, *next;
-    UT_hash_handle by_id;
-    struct deadline watch; /* for the registry, then for Hello, then for silence */
-    struct deadline end;
-    struct deadline pull; /* of a describe that has to be asked for again */
+    struct plain_group *plain;    /* borrowed: while it is a plain client, else NULL */
+    struct device *prev, *next;   /* in the list of its place */
+    struct deadline due; /* AUTHORISING: the registry; WAIT_HELLO: Hello; NAMED: a describe that has to be
+                            asked for again; ENDING: its end */
     uint64_t established_ms, heard_told_ms;
-    uint64_t event_number; /* of the last event or list of subscriptions; only grows */
+    uint64_t event_number; /* of the last event; only grows */
     uint32_t pending;      /* callbacks that will still come */
     uint32_t refusals_logged;
+    uint32_t mid_top;    /* of its newest request, counted on beyond 16 bits (Device OS alone) */
+    uint32_t hellos;     /* stored in this session; what is stated anew after each belongs to one of them */
     struct device_id id; /* valid when has_id */
     uint8_t key_sha256[32];
-    uint16_t system_version, goodbye_mid;
+    uint16_t system_version, goodbye_mid, challenge_mid;
+    uint16_t place;  /* presence.h: fresh, idle, or which slot of the wheel */
     uint8_t state;   /* enum link_state; written by link_enter alone */
     uint8_t end_why; /* enum session_end */
-    uint8_t held_count, subscription_count;
+    uint8_t held_count;
     uint8_t pull_left, pull_part,
         pull_tries; /* describes to ask for, the one being asked for: enum describe_part */
     bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed, is_pulling;
-    bool is_claim; /* quarantined under a key that is nobody's: the ID is only claimed */
+    bool ca_signed;           /* its certificate, by an authority of ours */
+    bool was_named, is_exact; /* RESTORED, CHALLENGED: as what, and whether nothing can have been missed */
+    bool is_authorising,
+        is_challenging; /* RESTORED: the registry is asked; CHALLENGED: a ping is on its way */
+    bool is_claim;      /* quarantined under a key that is nobody's: the ID is only claimed */
 };
 
 void link_enter(struct device *device, enum link_state state);
@@ -86,6 +105,15 @@ void link_conclude(const struct device *device, const char *stage);
 void link_fill_facts(const struct device *device, struct device_facts *facts);
 /* Counts, and logs once a session. */
 void link_refused(struct device *device, enum refusal refusal, const char *why);
+
+/* It has said Hello, here or where it was before: it may be asked things. */
+bool link_is_named(const struct device *device);
+/* Found by ID from here on. False when a session that is newer has that place. */
+must_check bool link_index(struct device *device);
+struct device *link_find(const struct devices *all, const struct device_id *id);
+void link_take_held(struct device *device);
+void link_drop_held(struct device *device);
+void link_take(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms);
 
 /* RFC 7252 client that has not said Hello. */
 bool link_is_plain_client(const struct device *device);

@@ -75,3 +75,22 @@ void plain_leave(struct device *device)
     HASH_DELETE(by_key, device->all->plain, group);
     free(group);
 }
+
+bool plain_revoke(struct devices *all, const struct device_id *id,
+                  bool (*end)(struct device *device, const struct device_id *id))
+{
+    struct plain_key key = {.bytes = {1}};
+    struct device *sessions[PLAIN_SESSIONS_MAX];
+    struct plain_group *group;
+    bool found = false;
+
+    memcpy(key.bytes + 1, id->bytes, DEVICE_ID_BYTES);
+    HASH_FIND(by_key, all->plain, &key, sizeof(key), group);
+    if (group == NULL)
+        return false;
+    uint8_t count = group->count; /* each that ends leaves the group */
+    memcpy(sessions, group->sessions, sizeof(sessions));
+    for (uint8_t i = 0; i < count; i++)
+        found = end(sessions[i], id) || found;
+    return found;
+}

@@ -15,5 +15,8 @@
 void plain_join(struct device *device);
 /* It is a plain client no longer; nothing when it was none. */
 void plain_leave(struct device *device);
+/* Calls end for each session of that device; true when one of them was. */
+bool plain_revoke(struct devices *all, const struct device_id *id,
+                  bool (*end)(struct device *device, const struct device_id *id));
 
 #endif

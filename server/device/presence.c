@@ -1,33 +1,134 @@
 #include "device/presence.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+
+#include <utlist.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #define HEARD_EVERY_MS 1000
 /* A message of ours is given up after 60 s and more (device-protocol 3.6). Whoever was heard this recently is
  * there. */
 #define THERE_MS 30000
 
-static void on_silence(struct deadline *d, uint64_t now_ms)
-{
-    struct device *device = (struct device *)((char *)d - offsetof(struct device, watch));
+#define LOOKS_PER_TURN 1000 /* so that a fleet that fell silent at once does not stop the loop */
 
-    if (device->session->heard_ms + device->all->settings.offline_after_ms > now_ms)
-        presence_watch(device, now_ms);
-    else
-        presence_end(device, DEVICE_OFFLINE_SILENT, NULL);
+struct presence_wheel {
+    struct devices *all;  /* borrowed: owner of this */
+    struct deadline turn; /* of the next slot that is due, while anybody is online */
+    uint64_t tick;        /* all slots up to this one have been looked at */
+    struct device *slots[PRESENCE_SLOTS];
+};
+
+static void on_turn(struct deadline *turn, uint64_t now_ms);
+
+struct presence_wheel *presence_wheel_new(struct devices *all)
+{
+    struct presence_wheel *wheel = mem_alloc(sizeof(*wheel));
+
+    wheel->all = all;
+    return wheel;
 }
 
-void presence_watch(struct device *device, uint64_t now_ms)
+void presence_wheel_free(struct presence_wheel *wheel)
 {
-    uint64_t heard_ms = device->session->heard_ms < now_ms ? device->session->heard_ms : now_ms;
+    deadline_cancel(wheel->all->deadlines, &wheel->turn);
+    free(wheel);
+}
 
-    if (device->online)
-        deadline_set(device->all->deadlines, &device->watch,
-                     heard_ms + device->all->settings.offline_after_ms, on_silence);
+static struct device **list_of(struct devices *all, uint16_t place)
+{
+    if (place == PRESENCE_FRESH)
+        return &all->fresh;
+    if (place == PRESENCE_IDLE)
+        return &all->idle;
+    must(place >= PRESENCE_WHEEL && place < PRESENCE_WHEEL + PRESENCE_SLOTS);
+    return &all->wheel->slots[place - PRESENCE_WHEEL];
+}
+
+void presence_place(struct device *device, uint16_t place)
+{
+    if (device->place != PRESENCE_NOWHERE)
+        DL_DELETE(*list_of(device->all, device->place), device);
+    device->place = place;
+    if (place != PRESENCE_NOWHERE)
+        DL_APPEND(*list_of(device->all, place), device);
+}
+
+static uint64_t silent_ms(const struct device *device)
+{
+    return device->session->heard_ms + device->all->settings.offline_after_ms;
+}
+
+/* Hangs it where its silence would end, or as far ahead as the wheel goes. */
+static void watch(struct device *device)
+{
+    struct presence_wheel *wheel = device->all->wheel;
+    uint64_t tick = silent_ms(device) / PRESENCE_TICK_MS + 1;
+
+    if (tick <= wheel->tick)
+        tick = wheel->tick + 1;
+    if (tick >= wheel->tick + PRESENCE_SLOTS)
+        tick = wheel->tick + PRESENCE_SLOTS - 1;
+    presence_place(device, (uint16_t)(PRESENCE_WHEEL + tick % PRESENCE_SLOTS));
+}
+
+static void start_wheel(struct presence_wheel *wheel, uint64_t now_ms)
+{
+    if (deadline_is_set(&wheel->turn))
+        return;
+    wheel->tick = now_ms / PRESENCE_TICK_MS;
+    deadline_set(wheel->all->deadlines, &wheel->turn, (wheel->tick + 1) * PRESENCE_TICK_MS, on_turn);
+}
+
+/* False: enough for this turn of the loop. */
+static bool look_at_slot(struct presence_wheel *wheel, struct device **slot, uint64_t now_ms, unsigned *looks)
+{
+    while (*slot != NULL) {
+        if ((*looks)++ == LOOKS_PER_TURN)
+            return false;
+        if (silent_ms(*slot) > now_ms)
+            watch(*slot);
+        else
+            presence_end(*slot, DEVICE_OFFLINE_SILENT, NULL);
+    }
+    (void)wheel;
+    return true;
+}
+
+static void on_turn(struct deadline *turn, uint64_t now_ms)
+{
+    struct presence_wheel *wheel =
+        (struct presence_wheel *)((char *)turn - offsetof(struct presence_wheel, turn));
+    uint64_t due_tick = now_ms / PRESENCE_TICK_MS;
+    unsigned looks = 0;
+
+    while (wheel->tick < due_tick) {
+        struct device **slot = &wheel->slots[(wheel->tick + 1) % PRESENCE_SLOTS];
+        wheel->tick++; /* before: what is hung again goes after it */
+        if (!look_at_slot(wheel, slot, now_ms, &looks)) {
+            wheel->tick--;
+            deadline_set(wheel->all->deadlines, turn, now_ms, on_turn);
+            return;
+        }
+    }
+    if (wheel->all->online->value > 0)
+        deadline_set(wheel->all->deadlines, turn, (wheel->tick + 1) * PRESENCE_TICK_MS, on_turn);
+}
+
+void presence_watch_anew(struct devices *all, uint64_t now_ms)
+{
+    (void)now_ms;
+    for (size_t i = 0; i < PRESENCE_SLOTS; i++) {
+        struct device *device, *next, *list = all->wheel->slots[i];
+        DL_FOREACH_SAFE (list, device, next) {
+            watch(device);
+        }
+    }
 }
 
 void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
@@ -41,12 +142,22 @@ void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
     device->said_goodbye = false;
     device->heard_told_ms = now_ms;
     device->all->online->value++;
-    presence_watch(device, now_ms);
+    start_wheel(device->all->wheel, now_ms);
+    watch(device);
     link_fill_facts(device, &facts);
     log_info("device.online session=%016" PRIx64 " device=%s address=%s system=%s resumed=%d quarantined=%d",
              facts.session_id, link_name(device, name), facts.address,
              hello_system_release(device->system_version, release), resumed, facts.quarantined);
     device->all->ops.online(device->all->ops.ctx, &facts, resumed);
+}
+
+void presence_forget(struct device *device)
+{
+    if (!device->online)
+        return;
+    device->online = false;
+    device->all->online->value--;
+    presence_place(device, PRESENCE_IDLE);
 }
 
 void presence_end(struct device *device, enum device_offline_reason reason,
@@ -57,9 +168,7 @@ void presence_end(struct device *device, enum device_offline_reason reason,
 
     if (!device->online)
         return;
-    device->online = false;
-    device->all->online->value--;
-    deadline_cancel(device->all->deadlines, &device->watch);
+    presence_forget(device);
     link_fill_facts(device, &facts);
     log_info("device.offline session=%016" PRIx64 " device=%s reason=%s", facts.session_id,
              link_name(device, name), device_offline_reason_name(reason));

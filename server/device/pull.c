@@ -10,7 +10,7 @@ static void ask_next(struct device *device);
 
 static void on_again(struct deadline *d, uint64_t now_ms)
 {
-    struct device *device = (struct device *)((char *)d - offsetof(struct device, pull));
+    struct device *device = (struct device *)((char *)d - offsetof(struct device, due));
 
     (void)now_ms;
     ask_next(device);
@@ -28,7 +28,7 @@ static void on_pulled(void *arg, enum device_ask ask)
         device->pull_tries = 0;
         ask_next(device);
     } else if (++device->pull_tries < PULL_TRIES_MAX)
-        deadline_set(device->all->deadlines, &device->pull,
+        deadline_set(device->all->deadlines, &device->due,
                      clock_ms() + ((uint64_t)PULL_AGAIN_MS << (device->pull_tries - 1)), on_again);
 }
 
@@ -46,5 +46,5 @@ void pull_begin(struct device *device, uint64_t now_ms)
     device->pull_left = DESCRIBE_SYSTEM | DESCRIBE_APPLICATION;
     device->pull_tries = 0;
     /* From the deadline, not from here: the answer to the Hello goes out first. */
-    deadline_set(device->all->deadlines, &device->pull, now_ms, on_again);
+    deadline_set(device->all->deadlines, &device->due, now_ms, on_again);
 }

@@ -100,6 +100,23 @@ static const struct route *find_route(const struct device *device, uint8_t metho
     return NULL;
 }
 
+/* Device OS counts its messages on for as long as a session lasts (device-protocol 3.3): the number that ends
+ * in this mid and is nearest to the newest. */
+uint32_t request_number(const struct device *device, uint16_t mid)
+{
+    int32_t ahead = (int16_t)(mid - (uint16_t)device->mid_top);
+
+    return device->mid_top + (uint32_t)ahead;
+}
+
+static void note_number(struct device *device, uint16_t mid)
+{
+    uint32_t number = request_number(device, mid);
+
+    if ((int32_t)(number - device->mid_top) > 0)
+        device->mid_top = number;
+}
+
 static void on_request(struct coap_peer *peer, struct coap_inbound *in, const struct coap_message *m,
                        const char *path, const uint8_t *body, size_t body_len)
 {
@@ -114,6 +131,7 @@ static void on_request(struct coap_peer *peer, struct coap_inbound *in, const st
     };
 
     enum refusal refusal;
+    note_number(r.device, m->mid);
     const struct route *route = find_route(r.device, m->code, path, &refusal);
     if (route != NULL)
         route->handle(&r);
@@ -251,6 +269,7 @@ void wait_answer(struct device_wait *wait, enum device_verdict verdict, enum ref
         answer(wait->device, wait->in, wait->confirmable, COAP_EMPTY);
         return;
     case DEVICE_REJECTED:
+    case DEVICE_FULL:
         wait_refuse(wait, rejected);
         return;
     case DEVICE_BUSY:

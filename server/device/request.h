@@ -25,6 +25,9 @@ typedef void request_handler_fn(const struct device_request *r);
 request_handler_fn handle_hello, handle_goodbye, handle_describe, handle_event, handle_subscribe, handle_time,
     handle_well_known, handle_not_implemented;
 
+/* Names a message of a Device OS once and for all in its session, also after a restart or on another node. */
+uint32_t request_number(const struct device *device, uint16_t mid);
+
 /* To Device OS a non-confirmable request is answered by nothing. */
 void request_answer(const struct device_request *r, uint8_t code);
 void request_refuse(const struct device_request *r, enum refusal refusal, const char *why);

@@ -61,9 +61,3 @@ bool subscription_parse(struct device_subscription *subscription, const struct c
         return read_scope(subscription, query_letter(m));
     return read_scope_before_6_2(subscription, query_letter(m), body, body_len);
 }
-
-bool subscription_equal(const struct device_subscription *a, const struct device_subscription *b)
-{
-    return a->scope == b->scope && a->format == b->format && device_id_equal(&a->from, &b->from) &&
-           strcmp(a->prefix, b->prefix) == 0;
-}

@@ -10,6 +10,5 @@
 must_check bool subscription_parse(struct device_subscription *subscription, const struct coap_message *m,
                                    const char *path, const uint8_t *body, size_t body_len,
                                    uint16_t system_version);
-bool subscription_equal(const struct device_subscription *a, const struct device_subscription *b);
 
 #endif

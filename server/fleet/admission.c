@@ -14,8 +14,9 @@
 
 static const struct pg_statement find_psk = {
     .name = "find_psk",
-    .sql = "SELECT data FROM device_key WHERE device_id = $1::bytea AND kind = 'psk' AND state = 'live'"
-           " ORDER BY created_at DESC, id DESC LIMIT 2",
+    .sql = "SELECT k.data, d.quarantined FROM device_key k JOIN device d ON d.id = k.device_id"
+           " WHERE k.device_id = $1::bytea AND k.kind = 'psk' AND k.state = 'live'"
+           " ORDER BY k.created_at DESC, k.id DESC LIMIT 2",
     .params = 1,
 };
 /* Notes the use, so that retiring a key ends the session that was made with it; only when that is news, so
@@ -92,23 +93,34 @@ struct psk_wait {
     struct device_id id;
 };
 
+/* What the registry has just said of an identity: a handshake that is complete with this very key asks for
+ * its authorisation before anything else happens, and need not ask the registry again. */
+struct psk_found {
+    struct device_id id;
+    bool quarantined;
+};
+
 static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct psk_wait wait = *(struct psk_wait *)arg;
     uint8_t psk[DTLS_PSK_MAX];
     size_t psk_len = 0;
     bool known = false;
+    struct psk_found found = {.id = wait.id};
     free(arg);
     if (fleet_err_of(err, result, "find_psk") != FLEET_OK) {
-        wait.f->reach.psk_away(wait.query);
+        wait.f->below.psk_away(wait.query);
         return;
     }
     if (pg_rows(result) > 0) {
         const struct turn *turn = turn_of(wait.f->psk_turns, &wait.id);
         int row = device_id_equal(&turn->id, &wait.id) ? turn->failures % pg_rows(result) : 0;
         known = pg_bytea(result, row, 0, psk, sizeof psk, &psk_len);
+        found.quarantined = pg_bool(result, row, 1);
     }
-    wait.f->reach.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
+    wait.f->psk_found = known ? &found : NULL;
+    wait.f->below.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
+    wait.f->psk_found = NULL;
     bytes_wipe(psk, sizeof psk);
 }
 
@@ -116,7 +128,7 @@ static void answer_no_psk(void *ctx)
 {
     struct psk_wait wait = *(struct psk_wait *)ctx;
     free(ctx);
-    wait.f->reach.answer_psk(wait.query, NULL, 0);
+    wait.f->below.answer_psk(wait.query, NULL, 0);
 }
 
 void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)
@@ -143,7 +155,9 @@ struct admit_wait {
     bool has_named;
     uint8_t key_sha256[32];
     uint64_t until_ms;               /* it waits no longer for Postgres */
-    enum device_admission admission; /* of answer_admission */
+    enum device_admission admission; /* of answer_admission, with the ID it is for */
+    struct device_id id;
+    bool has_id;
 };
 
 static enum device_admission unknown_by_policy(const struct fleet *f)
@@ -162,7 +176,14 @@ static void answer_admission(void *ctx)
 {
     struct admit_wait wait = *(struct admit_wait *)ctx;
     free(ctx);
-    wait.answer(wait.arg, wait.admission, NULL);
+    wait.answer(wait.arg, wait.admission, wait.has_id ? &wait.id : NULL);
+}
+
+static enum device_admission known_by_policy(const struct fleet *f, bool quarantined)
+{
+    if (!quarantined)
+        return DEVICE_ADMIT;
+    return f->settings.unknown == FLEET_REFUSE ? DEVICE_REFUSE_UNKNOWN : DEVICE_ADMIT_QUARANTINE;
 }
 
 static uint32_t left_ms(const struct admit_wait *wait)
@@ -195,19 +216,26 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
         return;
     }
     must(pg_bytea(result, 0, 0, &id, sizeof id, &id_len) && id_len == sizeof id);
-    if (!pg_bool(result, 0, 1))
-        wait.answer(wait.arg, DEVICE_ADMIT, &id);
-    else if (wait.f->settings.unknown == FLEET_REFUSE)
-        wait.answer(wait.arg, DEVICE_REFUSE_UNKNOWN, &id);
+    wait.answer(wait.arg, known_by_policy(wait.f, pg_bool(result, 0, 1)), &id);
+}
+
+static void authorise_identity(struct fleet *f, struct admit_wait *wait, const char *identity)
+{
+    wait->has_id = device_id_parse(&wait->id, identity, strlen(identity));
+    bool found = wait->has_id && f->psk_found && device_id_equal(&f->psk_found->id, &wait->id);
+    if (found)
+        wait->admission = known_by_policy(f, f->psk_found->quarantined);
+    if (found || !wait->has_id)
+        later_push(&f->later, answer_admission, wait);
     else
-        wait.answer(wait.arg, DEVICE_ADMIT_QUARANTINE, &id);
+        pg_exec(f->pg, &find_identity, (struct pg_param[]){fleet_id(&wait->id)}, left_ms(wait), PG_RETRY,
+                on_device, wait);
 }
 
 void admission_authorise(void *ctx, const struct session_proof *proof, device_admit_fn *answer, void *arg)
 {
     struct fleet *f = ctx;
     struct admit_wait *wait = mem_alloc(sizeof *wait);
-    struct device_id id;
     *wait = (struct admit_wait){.f = f,
                                 .answer = answer,
                                 .arg = arg,
@@ -215,11 +243,7 @@ void admission_authorise(void *ctx, const struct session_proof *proof, device_ad
                                 .until_ms = clock_ms() + f->settings.hold_ms};
     memcpy(wait->key_sha256, proof->key_sha256, sizeof wait->key_sha256);
     if (proof->profile == SESSION_PSK) {
-        if (!device_id_parse(&id, proof->identity, strlen(proof->identity)))
-            later_push(&f->later, answer_admission, wait);
-        else
-            pg_exec(f->pg, &find_identity, (struct pg_param[]){fleet_id(&id)}, left_ms(wait), PG_RETRY,
-                    on_device, wait);
+        authorise_identity(f, wait, proof->identity);
         return;
     }
     wait->has_named =

@@ -17,10 +17,12 @@
 
 static const struct pg_statement store_presence = {
     .name = "store_presence",
-    .sql = "SELECT store_presence($1::integer, $2::bytea[], $3::boolean[], $4::bigint[], $5::text[], "
-           "$6::bigint[],"
-           " $7::bytea[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::boolean[], $13::text[])",
-    .params = 13,
+    .sql =
+        "SELECT store_presence($1::integer, $2::bytea[], $3::boolean[], $4::bigint[], $5::text[], "
+        "$6::bigint[],"
+        " $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::boolean[], "
+        "$14::text[])",
+    .params = 14,
 };
 enum {
     IDS,
@@ -28,6 +30,7 @@ enum {
     HEARDS,
     IPS,
     SESSIONS,
+    EPOCHS,
     T_IDS,
     T_SESSIONS,
     T_ATS,
@@ -50,7 +53,7 @@ struct entry { /* the newest of one device */
     enum list list;
     int online;       /* -1 as before, 0, 1 */
     bool ends_newest; /* went offline after the newest beginning there was, which may not be written yet */
-    uint64_t heard_wall_ms, session_id;
+    uint64_t heard_wall_ms, session_id, session_epoch;
     char ip[NET_ADDRESS_TEXT_SIZE];
     UT_hash_handle hh;
     struct entry *prev, *next;
@@ -194,6 +197,7 @@ void attendance_online(void *ctx, const struct device_facts *facts, bool resumed
     e->online = 1;
     e->ends_newest = false;
     e->session_id = facts->session_id;
+    e->session_epoch = facts->session_epoch;
     snprintf(e->ip, sizeof e->ip, "%s", facts->ip);
     add_turn(p, facts)->resumed = resumed;
 }
@@ -213,9 +217,11 @@ void attendance_offline(void *ctx, const struct device_facts *facts, enum device
     if (e->online == 1 && e->session_id == facts->session_id) {
         e->online = 0;
         e->ends_newest = true;
+        e->session_epoch = facts->session_epoch;
     } else if (e->online != 1 && !e->ends_newest) { /* online: it is back with a newer session already */
         e->online = 0;
         e->session_id = facts->session_id;
+        e->session_epoch = facts->session_epoch;
     }
     struct turn *t = add_turn(p, facts);
     t->reason = device_offline_reason_name(reason);
@@ -314,6 +320,7 @@ static void add_entry(struct sql_array *columns, const struct entry *e)
         sql_array_null(&columns[SESSIONS]);
     else
         sql_array_int(&columns[SESSIONS], (int64_t)e->session_id);
+    sql_array_int(&columns[EPOCHS], (int64_t)e->session_epoch);
 }
 
 static void add_goodbye(struct sql_array *column, const struct turn *t)
@@ -374,7 +381,7 @@ static void write_batch(struct attendance *p)
         add_turn_row(columns, t);
         p->sent_turns++;
     }
-    params[0] = fleet_int(&node, FLEET_NODE);
+    params[0] = fleet_int(&node, p->f->settings.node_id);
     for (size_t i = 0; i < COLUMNS; i++)
         params[1 + i] = pg_text(sql_array_end(&columns[i]));
     p->in_flight = true;

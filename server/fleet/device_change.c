@@ -92,7 +92,7 @@ static void on_changed(void *arg, enum pg_err err, const struct pg_result *resul
     enum fleet_err ferr = fleet_err_of(err, result, "device_change");
     const char *why = "";
     if (err == PG_UNKNOWN && wait->is_key) /* it may have retired the key of the session that is open now */
-        wait->f->reach.revoke(wait->f->devices, &wait->key_of);
+        fleet_end_sessions(wait->f, &wait->key_of);
     if (!ferr) {
         ferr = device_get_code(pg_value(result, 0, 0));
         why = why_of(wait, pg_value(result, 0, 0));
@@ -107,7 +107,7 @@ static void on_changed(void *arg, enum pg_err err, const struct pg_result *resul
     size_t id_len;
     must(pg_bytea(result, 0, 1, &id, sizeof id, &id_len) && id_len == sizeof id);
     if (!strcmp(pg_value(result, 0, 2), "end session"))
-        wait->f->reach.revoke(wait->f->devices, &id);
+        fleet_end_sessions(wait->f, &id);
     device_get_known(wait->f, &id, on_read, wait);
 }
 

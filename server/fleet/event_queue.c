@@ -127,7 +127,7 @@ static void finish(struct event_queue *q, struct queued_event *e, enum device_ve
     done(arg, verdict);
     if (claimed) /* device-protocol 4.10: tells the device to forget its code; the data does not matter, but
                     must be there */
-        f->reach.publish(f->devices, &id, "spark/device/claim/code", "claimed");
+        f->below.publish(f->devices, &id, "spark/device/claim/code", "claimed");
 }
 
 /* --- waiting --- */

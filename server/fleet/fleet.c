@@ -13,6 +13,8 @@
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
 #include "fleet/event_queue.h"
+#include "fleet/lost_nodes.h"
+#include "fleet/reach.h"
 #include "fleet/retention.h"
 #include "fleet/room.h"
 #include "fleet/said.h"
@@ -50,7 +52,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->pg = pg;
     f->deadlines = deadlines;
     f->settings = *settings;
-    f->reach = (struct fleet_reach){
+    f->below = (struct fleet_below){
         .revoke = end_session, .publish = publish, .answer_psk = dtls_psk_answer, .psk_away = dtls_psk_away};
     f->ops = (struct device_ops){
         .ctx = f,
@@ -59,7 +61,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
         .hello = said_hello,
         .describe = said_describe,
         .event = event_queue_push,
-        .subscriptions = said_subscriptions,
+        .subscription = said_subscription,
         .online = attendance_online,
         .heard = attendance_heard,
         .offline = attendance_offline,
@@ -70,6 +72,8 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->attendance = attendance_new(f, metrics);
     f->attempts = attempts_new(f, metrics);
     f->retention = retention_new(f, metrics);
+    f->reach = reach_new(deadlines, metrics);
+    f->lost_nodes = lost_nodes_new(f);
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
     return f;
@@ -84,6 +88,8 @@ void fleet_free(struct fleet *f)
     attendance_free(f->attendance);
     attempts_free(f->attempts);
     retention_free(f->retention);
+    reach_free(f->reach);
+    lost_nodes_free(f->lost_nodes);
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
     free(f);
@@ -91,7 +97,9 @@ void fleet_free(struct fleet *f)
 
 void fleet_reload(struct fleet *f, const struct fleet_settings *settings)
 {
+    uint32_t node_id = f->settings.node_id;
     f->settings = *settings;
+    f->settings.node_id = node_id;
 }
 
 const struct device_ops *fleet_device_ops(struct fleet *f)
@@ -102,6 +110,35 @@ const struct device_ops *fleet_device_ops(struct fleet *f)
 void fleet_set_devices(struct fleet *f, struct devices *devices)
 {
     f->devices = devices;
+    reach_set_devices(f->reach, devices);
+}
+
+void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions)
+{
+    f->nodes = nodes;
+    f->sessions = sessions;
+    reach_set_nodes(f->reach, nodes, sessions);
+}
+
+struct nodes *fleet_nodes(const struct fleet *f)
+{
+    return f->nodes;
+}
+
+uint32_t fleet_node_id(const struct fleet *f)
+{
+    return f->settings.node_id;
+}
+
+struct reach *fleet_reach(struct fleet *f)
+{
+    return f->reach;
+}
+
+void fleet_end_sessions(struct fleet *f, const struct device_id *id)
+{
+    f->below.revoke(f->devices, id);
+    reach_revoke(f->reach, id);
 }
 
 bool fleet_is_up(const struct fleet *f)
@@ -115,17 +152,22 @@ bool fleet_is_idle(const struct fleet *f)
 }
 
 /* Devices are marked offline in slices: of a large fleet at once would take longer than a statement may. */
-static void mark_offline(struct fleet *f, const char *why, uint32_t timeout_ms, pg_done_fn *done)
+void fleet_mark_offline(struct fleet *f, uint32_t node, const char *why, uint32_t timeout_ms,
+                        pg_done_fn *done, void *arg)
 {
-    struct fleet_number node, limit;
-    struct pg_param params[] = {fleet_int(&node, FLEET_NODE), pg_text(why),
-                                fleet_int(&limit, FLEET_OFFLINE_SLICE)};
-    pg_exec(f->pg, &node_offline, params, timeout_ms, PG_RETRY, done, f);
+    struct fleet_number id, limit;
+    struct pg_param params[] = {fleet_int(&id, node), pg_text(why), fleet_int(&limit, FLEET_OFFLINE_SLICE)};
+    pg_exec(f->pg, &node_offline, params, timeout_ms, PG_RETRY, done, arg);
 }
 
-static bool is_last_slice(const struct pg_result *result)
+bool fleet_is_last_slice(const struct pg_result *result)
 {
     return pg_int(result, 0, 0) < FLEET_OFFLINE_SLICE;
+}
+
+static void mark_offline(struct fleet *f, const char *why, uint32_t timeout_ms, pg_done_fn *done)
+{
+    fleet_mark_offline(f, f->settings.node_id, why, timeout_ms, done, f);
 }
 
 /* --- start: nobody is online yet --- */
@@ -143,7 +185,7 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
         deadline_set(f->deadlines, &f->restart, clock_ms() + RESTART_AGAIN_MS, on_restart);
         return;
     }
-    if (!is_last_slice(result)) {
+    if (!fleet_is_last_slice(result)) {
         mark_offline(f, "restart", START_TIMEOUT_MS, on_started);
         return;
     }
@@ -179,6 +221,8 @@ static void finish_drain(struct fleet *f)
     attendance_stop(f->attendance);
     attempts_stop(f->attempts);
     retention_stop(f->retention);
+    lost_nodes_stop(f->lost_nodes);
+    reach_stop(f->reach);
     event_queue_stop(f->events);
     done(arg);
 }
@@ -188,7 +232,7 @@ static void on_marked_offline(void *arg, enum pg_err err, const struct pg_result
     struct fleet *f = arg;
     if (!f->drained)
         return;
-    if (err == PG_OK && !is_last_slice(result)) {
+    if (err == PG_OK && !fleet_is_last_slice(result)) {
         mark_offline(f, "shutdown", DRAIN_MS, on_marked_offline);
         return;
     }

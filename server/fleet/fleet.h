@@ -18,9 +18,13 @@ struct fleet_settings {
     enum fleet_policy unknown;
     uint32_t hold_ms;       /* how long an acknowledgement may wait for Postgres (store.hold_s) */
     uint64_t events_keep_s; /* older events are deleted, in small batches */
+    uint32_t node_id;       /* which of the nodes this is; stays as it was at the start */
 };
 
 struct fleet;
+struct nodes;
+struct reach;
+struct session_store;
 
 struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadlines, struct metrics *metrics,
                         const struct fleet_settings *settings);
@@ -29,6 +33,16 @@ void fleet_reload(struct fleet *f, const struct fleet_settings *settings);
 const struct device_ops *fleet_device_ops(struct fleet *f);
 /* Set once after devices_new: claim answers, revocation and pings go through it. */
 void fleet_set_devices(struct fleet *f, struct devices *devices);
+/* Set once, before fleet_start, when there is a Redis: devices are reached on other nodes too. Both are freed
+ * after fleet_drain is done and before fleet_free, with every callback of theirs. */
+void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
+struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
+uint32_t fleet_node_id(const struct fleet *f);
+struct reach *fleet_reach(struct fleet *f); /* to ask devices */
+/* A node's lease ran out: marks its devices offline (reason `node_lost`), tried again until Postgres is
+ * there, then nodes_forget. As often as it comes; nothing while that node is alive or being marked already.
+ */
+void fleet_node_lost(struct fleet *f, uint32_t id);
 /* At start: marks every device of this node offline (reason `restart`) that an earlier process left online;
  * retried until Postgres is there. */
 void fleet_start(struct fleet *f);

@@ -9,10 +9,9 @@
 #include "fleet/token.h"
 
 #define FLEET_OFFLINE_SLICE 2000 /* devices marked offline in one statement */
-#define FLEET_NODE 0             /* the only node there is: sessions are not shared yet */
 
 /* What this room asks of the rooms below, in one place, so that tests can stand in for them. */
-struct fleet_reach {
+struct fleet_below {
     bool (*revoke)(struct devices *devices, const struct device_id *id);
     void (*publish)(struct devices *devices, const struct device_id *id, const char *name, const char *data);
     void (*answer_psk)(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
@@ -23,7 +22,9 @@ struct event_queue;
 struct attendance;
 struct attempts;
 struct retention;
+struct lost_nodes;
 struct psk_turns;
+struct psk_found;
 struct token_cache;
 
 struct fleet {
@@ -31,15 +32,20 @@ struct fleet {
     struct pg *pg;               /* borrowed: closed before this is freed */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct devices *devices;     /* borrowed, NULL until fleet_set_devices */
+    struct nodes *nodes;         /* borrowed, NULL without Redis, as sessions */
+    struct session_store *sessions;
     struct fleet_settings settings;
-    struct fleet_reach reach;
+    struct fleet_below below;
     struct device_ops ops;
     struct later later;
     struct event_queue *events; /* ours, as all below */
     struct attendance *attendance;
     struct attempts *attempts;
     struct retention *retention;
+    struct reach *reach;
+    struct lost_nodes *lost_nodes;
     struct psk_turns *psk_turns;
+    const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
     size_t held_count;          /* Hellos and describes whose verdict is not given yet */
     bool stopped;               /* drained: Postgres is not asked any more */
@@ -62,5 +68,12 @@ struct fleet_number {
 struct pg_param fleet_int(struct fleet_number *n, int64_t value);
 struct pg_param fleet_bool(bool value);
 struct pg_param fleet_id(const struct device_id *id);
+
+/* Ends the sessions of a device on this node and on all others. */
+void fleet_end_sessions(struct fleet *f, const struct device_id *id);
+/* Marks up to FLEET_OFFLINE_SLICE devices of a node offline; the answer says how many they were. */
+void fleet_mark_offline(struct fleet *f, uint32_t node, const char *why, uint32_t timeout_ms,
+                        pg_done_fn *done, void *arg);
+bool fleet_is_last_slice(const struct pg_result *result);
 
 #endif

@@ -32,6 +32,8 @@ static enum device_verdict verdict_of(const struct said_answer *answer, enum pg_
     const char *said = pg_rows(result) == 1 ? pg_value(result, 0, 0) : "";
     if (!strcmp(said, "stored") || !strcmp(said, "t"))
         return DEVICE_STORED;
+    if (!strcmp(said, "full"))
+        return DEVICE_FULL;
     device_id_format(id, &answer->id);
     log_info("dev=%s %s.rejected why=\"%s\"", id, answer->what, !strcmp(said, "f") ? "unknown device" : said);
     return DEVICE_REJECTED;

@@ -15,8 +15,8 @@ struct said_answer *said_answer_new(const struct device_facts *facts, const char
                                     void *arg);
 /* Counts it as held (fleet_is_idle) until it is given. Returns answer. */
 struct said_answer *said_answer_hold(struct fleet *f, struct said_answer *answer);
-/* pg_done_fn of a statement that returns one text: `stored` or `t`, else why it was rejected. Frees its arg.
- */
+/* pg_done_fn of a statement that returns one text: `stored` or `t`, `full`, else why it was rejected. Frees
+ * its arg. */
 void said_answer_give(void *arg, enum pg_err err, const struct pg_result *result);
 
 #endif

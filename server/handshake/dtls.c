@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "handshake/dtls_private.h"
+#include "handshake/session_store_private.h"
 
 #define ADDRESS_IN_USE_MS 60000
 #define MOVED_TRAILER_BYTES                                                                                  \
@@ -38,9 +39,22 @@ static void add_metrics(struct dtls *d, struct metrics *m)
     d->moved = metrics_add(m, METRIC_COUNTER, "cyan_sessions_moved_total", NULL,
                            "Sessions that went on from a new address");
     d->ended = metrics_add(m, METRIC_COUNTER, "cyan_sessions_ended_total", NULL, "Sessions that ended");
+    d->send_exhausted =
+        metrics_add(m, METRIC_COUNTER, "cyan_dtls_send_exhausted_total", NULL,
+                    "Records not sent because no further sequence numbers could be reserved in Redis");
     d->session_gauge = metrics_add(m, METRIC_GAUGE, "cyan_sessions", NULL, "Established sessions");
     d->in_flight_gauge =
         metrics_add(m, METRIC_GAUGE, "cyan_handshakes_in_flight", NULL, "Handshakes in flight");
+}
+
+static void derive_secrets(struct dtls *d, const struct server_key *key)
+{
+    uint8_t secret[32];
+    server_key_derive(key, "cyan connection ids", secret);
+    hmac_key_init(&d->cid_key, secret, sizeof secret);
+    server_key_derive(key, "cyan cookies", secret);
+    cookie_init(&d->cookies, secret);
+    bytes_wipe(secret, sizeof secret);
 }
 
 struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_key *key,
@@ -57,7 +71,7 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->deadlines = deadlines;
     d->ops = ops;
     d->ops_ctx = ops_ctx;
-    cookie_init(&d->cookies, clock_ms());
+    derive_secrets(d, key);
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
     return d;
@@ -76,7 +90,7 @@ void dtls_set_udp(struct dtls *d, struct udp *udp)
 
 size_t dtls_session_count(const struct dtls *d)
 {
-    return d->sessions.count;
+    return session_table_count(&d->sessions);
 }
 
 size_t dtls_handshake_count(const struct dtls *d)
@@ -93,9 +107,11 @@ void dtls_free(struct dtls *d)
     dtls_forget_queries(d);
     deadline_cancel(d->deadlines, &d->expiry);
     deadline_cancel(d->deadlines, &d->trim);
+    session_table_deinit(&d->sessions);
     fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);
+    bytes_wipe(&d->cid_key, sizeof d->cid_key);
     free(d);
 }
 
@@ -109,6 +125,13 @@ static void on_expiry(struct deadline *deadline, uint64_t now_ms)
                      on_expiry);
 }
 
+void dtls_watch_expiry(struct dtls *d)
+{
+    if (!deadline_is_set(&d->expiry) && d->sessions.oldest)
+        deadline_set(d->deadlines, &d->expiry, d->sessions.oldest->heard_ms + d->settings.expiry_ms,
+                     on_expiry);
+}
+
 struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms)
 {
     struct session *s = mem_alloc(sizeof *s);
@@ -116,35 +139,73 @@ struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t n
     s->dtls = d;
     s->id = be64_load(h->cid);
     s->path = h->path;
-    s->profile = h->profile;
+    s->profile = (uint8_t)h->profile;
+    s->heard_ms = now_ms;
+    s->epoch = clock_wall_ms() * 1000;
+    s->send_limit = d->store ? s->record.send_seq + SESSION_SEND_BLOCK : UINT64_MAX;
+    s->checked = d->store ? d->store->generation : 0;
     s->handshake = h;
     h->session = s;
     /* Anybody can shake hands with a key of his own: whoever spoke from this address before only steps aside
      * until the owner has taken the newcomer in. */
     struct session *before =
         s->record.own_cid_len == 0 ? session_table_find_peer(&d->sessions, &s->path) : NULL;
-    if (before) {
+    if (before)
         session_table_drop_address(&d->sessions, before);
-        s->displaced = before->id;
-    }
-    session_table_add(&d->sessions, s, now_ms);
-    d->session_gauge->value = d->sessions.count;
-    if (!deadline_is_set(&d->expiry))
-        deadline_set(d->deadlines, &d->expiry, now_ms + d->settings.expiry_ms, on_expiry);
+    session_table_add(&d->sessions, s);
+    if (before)
+        s->address->displaced = before->id;
+    d->session_gauge->value = session_table_count(&d->sessions);
+    dtls_watch_expiry(d);
     return s;
+}
+
+/* The session without connection ID that s displaced, if it is still there; s forgets it. */
+static struct session *take_displaced(struct session *s)
+{
+    uint64_t id = s->address ? s->address->displaced : 0;
+    struct session *before = id ? session_table_find_id(&s->dtls->sessions, id) : NULL;
+    if (id)
+        s->address->displaced = 0;
+    return before && before->address ? before : NULL;
 }
 
 void dtls_settle(struct session *s)
 {
-    struct session *before = s->displaced ? session_table_find_id(&s->dtls->sessions, s->displaced) : NULL;
-    s->displaced = 0;
-    if (before && !before->has_address)
+    struct session *before = take_displaced(s);
+    if (before && !before->address->has_address)
         dtls_end(before, SESSION_END_REPLACED, false);
+}
+
+static void used(struct session *s)
+{
+    if (s->dtls->store && s->dirt == SESSION_CLEAN)
+        session_store_changed(s->dtls->store, s, false);
+}
+
+void dtls_changed(struct session *s)
+{
+    if (s->dtls->store)
+        session_store_changed(s->dtls->store, s, true);
+}
+
+void dtls_prove(struct session *s)
+{
+    s->record.recv_window = UINT64_MAX;
+    s->unproven = false;
+    dtls_changed(s);
 }
 
 static bool send_record(struct session *s, uint8_t type, const uint8_t *content, size_t content_len)
 {
     uint8_t record[DTLS_APPLICATION_MAX + RECORD_OVERHEAD_MAX + 16];
+    if (s->record.send_seq >= s->send_limit) { /* a number sent twice under a key gives the key away */
+        s->dtls->send_exhausted->value++;
+        return false;
+    }
+    if (s->send_limit - s->record.send_seq == SESSION_SEND_BLOCK / 2)
+        dtls_changed(s); /* time to reserve more */
+    used(s);
     size_t len = record_seal(&s->record, type, content, content_len, record, sizeof record);
     return len > 0 && udp_send(s->dtls->udp, &s->path, record, len);
 }
@@ -168,15 +229,16 @@ void dtls_end(struct session *s, enum session_end why, bool tell_peer)
                             refused ? ALERT_ACCESS_DENIED : ALERT_CLOSE_NOTIFY};
         (void)send_record(s, RECORD_ALERT, alert, sizeof alert);
     }
+    if (d->store && why != SESSION_END_MOVED && why != SESSION_END_SHUTDOWN)
+        session_store_ended(d->store, s);
+    struct session *before = take_displaced(s);
     session_table_remove(&d->sessions, s);
-    struct session *before = s->displaced ? session_table_find_id(&d->sessions, s->displaced) : NULL;
-    s->displaced = 0;
-    if (before && before->record.own_cid_len == 0)
+    if (before)
         session_table_take_address(&d->sessions, before);
     if (s->handshake)
         dtls_drop_handshake(d, s->handshake);
     d->ended->value++;
-    d->session_gauge->value = d->sessions.count;
+    d->session_gauge->value = session_table_count(&d->sessions);
     d->ops->ended(d->ops_ctx, s, why);
     dtls_conclude(s, HANDSHAKE_OK, "");
     bytes_wipe(&s->record, sizeof s->record);
@@ -208,6 +270,7 @@ static void follow(struct session *s, const struct net_path *path, uint8_t outer
     if (moved) {
         d->moved->value++;
         s->resumed = true;
+        dtls_changed(s);
     }
     if (moved && by_address)
         session_table_move(&d->sessions, s, path);
@@ -245,6 +308,7 @@ static enum record_open take_record(struct dtls *d, struct session *s, const str
         return err;
     d->records->value++;
     session_table_touch(&d->sessions, s, now_ms);
+    used(s);
     if (newest)
         follow(s, path, outer, now_ms);
     if (type == RECORD_ALERT)
@@ -266,22 +330,35 @@ struct record_frame {
     enum dtls_refusal refusal; /* when there is no session */
 };
 
+static bool has_cid(const uint8_t *data)
+{
+    return data[0] == RECORD_CID || data[0] == RECORD_RESUMED_CID;
+}
+
+size_t dtls_record_len(const uint8_t *data, size_t data_len)
+{
+    if (data_len < RECORD_HEADER_BYTES)
+        return 0;
+    size_t header = RECORD_HEADER_BYTES + (has_cid(data) ? SESSION_CID_BYTES : 0);
+    if (data_len < header)
+        return 0;
+    size_t len = header + be16_load(data + header - 2);
+    return len <= data_len ? len : 0;
+}
+
 static struct record_frame frame_record(struct dtls *d, const struct net_path *path, const uint8_t *data,
                                         size_t data_len)
 {
-    bool has_cid = data[0] == RECORD_CID || data[0] == RECORD_RESUMED_CID;
-    size_t header = RECORD_HEADER_BYTES + (has_cid ? SESSION_CID_BYTES : 0);
-    struct record_frame frame = {.refusal = has_cid ? DTLS_REFUSED_UNKNOWN_CID : DTLS_REFUSED_UNKNOWN_PEER};
-    if (data_len < header)
-        return frame;
-    frame.len = header + be16_load(data + header - 2);
-    frame.trailer_len = data[0] == RECORD_MOVED ? MOVED_TRAILER_BYTES : 0;
-    if (frame.len + frame.trailer_len > data_len) {
+    bool cid = has_cid(data);
+    struct record_frame frame = {.len = dtls_record_len(data, data_len),
+                                 .refusal = cid ? DTLS_REFUSED_UNKNOWN_CID : DTLS_REFUSED_UNKNOWN_PEER,
+                                 .trailer_len = data[0] == RECORD_MOVED ? MOVED_TRAILER_BYTES : 0};
+    if (frame.len == 0 || frame.len + frame.trailer_len > data_len) {
         frame.len = 0;
         return frame;
     }
     const uint8_t *trailer = data + frame.len; /* device id and its length, 0c */
-    if (has_cid)
+    if (cid)
         frame.session = session_table_find_id(&d->sessions, be64_load(data + 11));
     else if (data[0] == RECORD_MOVED)
         frame.session = trailer[SESSION_NAME_BYTES] == SESSION_NAME_BYTES
@@ -290,6 +367,35 @@ static struct record_frame frame_record(struct dtls *d, const struct net_path *p
     else
         frame.session = session_table_find_peer(&d->sessions, path);
     return frame;
+}
+
+/* A record whose session is not here. True: it is being looked for elsewhere. */
+static bool seek(struct dtls *d, const struct net_path *path, struct record_frame *frame, const uint8_t *data,
+                 size_t data_len, uint64_t now_ms)
+{
+    if (!d->store)
+        return false;
+    if (has_cid(data)) {
+        if (dtls_cid_is_ours(d, data + 11))
+            return session_store_seek(d->store, SEEK_CID, data + 11, path, data, data_len, now_ms);
+        frame->refusal = DTLS_REFUSED_FORGED_CID;
+        return false;
+    }
+    if (data[0] == RECORD_MOVED)
+        return session_store_seek(d->store, SEEK_NAME, data + frame->len, path, data, data_len, now_ms);
+    return data[0] == RECORD_APPLICATION &&
+           session_store_seek(d->store, SEEK_PEER, path->peer_ip, path, data, data_len, now_ms);
+}
+
+/* Our lease had lapsed since this session was last known to be ours: true while that is being found out. */
+static bool check_ownership(struct dtls *d, const struct net_path *path, struct session *s,
+                            const uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    uint8_t id[8];
+    if (!d->store || s->checked == d->store->generation)
+        return false;
+    be64_store(id, s->id);
+    return session_store_seek(d->store, SEEK_CID, id, path, data, data_len, now_ms);
 }
 
 void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t *data, size_t data_len,
@@ -307,10 +413,12 @@ void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t
         if (!frame.session) {
             if (in_flight) /* its Finished came alone */
                 dtls_feed(d, h, data, data_len, now_ms);
-            else
+            else if (!seek(d, path, &frame, data, data_len, now_ms))
                 dtls_refuse(d, frame.refusal);
             return;
         }
+        if (check_ownership(d, path, frame.session, data, data_len, now_ms))
+            return;
         /* A failed opening destroys the record, and it may be the Finished of the new handshake. */
         bool may_be_finished =
             in_flight && data[0] == RECORD_HANDSHAKE && frame.session->record.own_cid_len == 0;

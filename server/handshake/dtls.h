@@ -32,6 +32,14 @@ struct dtls_ops {
     void (*established)(void *ctx, struct session *s, const struct session_proof *proof);
     /* One application record, decrypted, not a replay. */
     void (*receive)(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms);
+    /* What the owner keeps of s beyond this process, at most SESSION_OWNER_MAX bytes into out. 0: s is not
+     * worth keeping (yet). */
+    size_t (*save)(void *ctx, const struct session *s, uint8_t *out);
+    /* A session of an earlier process or another node goes on here, with what save wrote; the owner sets
+     * s->user. Unless it is exact the image may be behind, and what the peer says may be a replay, until it
+     * answers something it was never asked before: then the owner calls dtls_prove. False: not wanted, s is
+     * gone when this returns. */
+    bool (*restored)(void *ctx, struct session *s, const uint8_t *saved, size_t saved_len, bool exact);
     /* The session is over; s is freed when this returns. */
     void (*ended)(void *ctx, struct session *s, enum session_end why);
     /* Every handshake attempt ends in exactly one outcome. */
@@ -78,6 +86,10 @@ bool dtls_send(struct session *s, const uint8_t *data, size_t data_len);
  * device-protocol 2.5). The owner says here which session is whose, once the device has proved it. The newest
  * of one name is the one found. */
 void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES]);
+/* What ops->save would write has changed, so that it must not be lost. */
+void dtls_changed(struct session *s);
+/* The peer is there: nothing it sent before the newest record counts any more. */
+void dtls_prove(struct session *s);
 /* Ends a session. tell_peer: send close_notify (never to Device OS peers on shutdown, device-protocol 2.8).
  * Calls ops->ended before it returns. */
 void dtls_end(struct session *s, enum session_end why, bool tell_peer);

@@ -1,5 +1,4 @@
 #include <malloc.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -7,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "handshake/dtls_private.h"
 
 #define TRIM_AGAIN_MS 30000
@@ -120,7 +120,7 @@ static void establish(struct dtls *d, struct handshake *h, uint64_t now_ms)
     handshake_take_proof(h, &proof);
     if (proved_nothing(&proof))
         h->outcome = HANDSHAKE_UNKNOWN_KEY;
-    else if (d->sessions.count >= d->settings.max_sessions)
+    else if (session_table_count(&d->sessions) >= d->settings.max_sessions)
         h->outcome = HANDSHAKE_RATE_LIMITED;
     handshake_describe(h, &attempt, now_ms);
     if (h->outcome != HANDSHAKE_OK) {
@@ -260,12 +260,12 @@ static void start_record(struct bytes_writer *w, uint8_t *out, size_t out_size, 
 
 /* RFC 6347 4.2.1. 60 bytes against at least 67 of the smallest ClientHello. */
 static void send_hello_verify(struct dtls *d, const struct net_path *path, const struct client_hello *hello,
-                              uint64_t record_seq, uint64_t now_ms)
+                              uint64_t record_seq)
 {
     uint8_t out[RECORD_HEADER_BYTES + 12 + 3 + COOKIE_BYTES], cookie[COOKIE_BYTES];
     enum { body = 3 + COOKIE_BYTES };
     struct bytes_writer w;
-    cookie_make(&d->cookies, path, hello->random, now_ms, cookie);
+    cookie_make(&d->cookies, path, hello->random, clock_wall_ms(), cookie);
     start_record(&w, out, sizeof out, RECORD_HANDSHAKE, record_seq, 12 + body);
     bytes_put_u8(&w, 3); /* HelloVerifyRequest */
     bytes_put_be24(&w, body);
@@ -296,9 +296,10 @@ static void send_plain_alert(struct dtls *d, const struct net_path *path, const 
 /* Connection IDs are random: the only way to a session of a device that moved, so also never guessable. */
 static void new_cid(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES])
 {
-    do
-        must(RAND_bytes(cid, SESSION_CID_BYTES) == 1);
-    while (session_table_find_id(&d->sessions, be64_load(cid)));
+    do {
+        random_bytes(cid, SESSION_CID_BYTES);
+        dtls_cid_mark(d, cid);
+    } while (session_table_find_id(&d->sessions, be64_load(cid)));
 }
 
 static void start(struct dtls *d, const struct net_path *path, const struct client_hello *hello,
@@ -346,9 +347,9 @@ static void on_client_hello(struct dtls *d, const struct net_path *path, const u
         dtls_refuse(d, DTLS_REFUSED_BAD_CLIENT_HELLO);
         return;
     }
-    if (!cookie_check(&d->cookies, path, hello.random, now_ms, hello.cookie, hello.cookie_len)) {
+    if (!cookie_check(&d->cookies, path, hello.random, clock_wall_ms(), hello.cookie, hello.cookie_len)) {
         dtls_refuse(d, hello.cookie_len == 0 ? DTLS_REFUSED_NO_COOKIE : DTLS_REFUSED_BAD_COOKIE);
-        send_hello_verify(d, path, &hello, be48_load(data + 5), now_ms);
+        send_hello_verify(d, path, &hello, be48_load(data + 5));
         if (cookie_watch_sent(&d->watch, path, now_ms))
             report_early(d, path, HANDSHAKE_NO_COOKIE_RETURN, "");
         return;

@@ -7,7 +7,11 @@
 #include "handshake/dtls.h"
 #include "handshake/fair_share.h"
 #include "handshake/handshake.h"
+#include "handshake/hmac.h"
+#include "handshake/session_image.h"
 #include "handshake/session_table.h"
+
+struct session_store;
 
 /* Why a datagram or record was not taken; each has its counter in /metrics. */
 #define DTLS_REFUSAL_MAP(X)                                                                                  \
@@ -25,7 +29,8 @@
     X(WRONG_CID, "wrong_cid")                                                                                \
     X(REPLAYED, "replayed")                                                                                  \
     X(BAD_TAG, "bad_tag")                                                                                    \
-    X(RATE_LIMITED, "rate_limited")
+    X(RATE_LIMITED, "rate_limited")                                                                          \
+    X(FORGED_CID, "forged_cid") /* no connection ID this server ever gave */
 
 #define X(id, name) DTLS_REFUSED_##id,
 enum dtls_refusal { DTLS_REFUSAL_MAP(X) DTLS_REFUSAL_COUNT };
@@ -49,7 +54,9 @@ struct dtls {
     struct deadline expiry;         /* of the oldest session */
     struct metric *refused[DTLS_REFUSAL_COUNT];
     struct metric *outcomes[HANDSHAKE_OUTCOME_COUNT];
-    struct metric *records, *session_gauge, *in_flight_gauge, *ended, *moved;
+    struct metric *records, *session_gauge, *in_flight_gauge, *ended, *moved, *send_exhausted;
+    struct session_store *store; /* borrowed; NULL without Redis */
+    struct hmac_key cid_key;
 };
 
 static inline void dtls_refuse(struct dtls *d, enum dtls_refusal why)
@@ -71,8 +78,29 @@ void dtls_forget_queries(struct dtls *d);
 /* dtls.c */
 /* The owner has taken s in: whoever was at its address before is gone for good. */
 void dtls_settle(struct session *s);
+void dtls_watch_expiry(struct dtls *d);
 struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms);
 void dtls_receive_protected(struct dtls *d, const struct net_path *path, uint8_t *data, size_t data_len,
                             uint64_t now_ms);
+/* Of the record at the start of a datagram, without the trailer of type 254; 0: there is none. */
+size_t dtls_record_len(const uint8_t *data, size_t data_len);
+
+/* dtls_sessions.c: sessions that come from elsewhere */
+
+/* NULL: none, any more. */
+void dtls_set_store(struct dtls *d, struct session_store *store);
+/* The last two bytes of a connection ID follow from the others under a key all nodes have: so that records
+ * with made-up ones are not looked for. */
+void dtls_cid_mark(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES]);
+bool dtls_cid_is_ours(const struct dtls *d, const uint8_t cid[SESSION_CID_BYTES]);
+
+struct dtls_adoption {
+    uint64_t id, epoch, send_limit;
+    uint64_t heard_ms; /* 0: now */
+    bool exact, is_stored;
+};
+/* NULL: there is no room, or the owner does not want it. */
+struct session *dtls_adopt(struct dtls *d, const struct session_image *image,
+                           const struct dtls_adoption *adoption);
 
 #endif

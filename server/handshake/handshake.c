@@ -1,8 +1,8 @@
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS /* ssl_misc.h below needs the library's own view of its structs */
 #include "handshake/handshake.h"
 
+#include <mbedtls/sha256.h>
 #include <mbedtls/ssl_ciphersuites.h>
-#include <openssl/sha.h>
 #include <ssl_misc.h> /* private header of the same tree: states and counters */
 #include <stdlib.h>
 #include <string.h>
@@ -323,7 +323,7 @@ void handshake_take_proof(const struct handshake *h, struct session_proof *proof
     proof->spki_len = h->profile == SESSION_X509 ? h->leaf_spki_len : h->hooks.peer_spki_len;
     if (proof->spki_len > 0) {
         memcpy(proof->spki, spki, proof->spki_len);
-        SHA256(spki, proof->spki_len, proof->key_sha256);
+        must(mbedtls_sha256(spki, proof->spki_len, proof->key_sha256, 0) == 0);
     }
     memcpy(proof->identity, h->identity, sizeof proof->identity);
     memcpy(proof->subject_cn, h->leaf_cn, sizeof proof->subject_cn);

@@ -1,13 +1,13 @@
 #include "handshake/handshake_shared.h"
 
 #include <mbedtls/oid.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/random.h"
 
 /* Of the server's retransmissions; Device OS starts at 3 s itself (device-protocol 2.1). */
 #define RETRANSMIT_MIN_MS 2000
@@ -24,7 +24,8 @@ static const uint16_t signatures[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
 static int on_random(void *ctx, unsigned char *out, size_t out_len)
 {
     (void)ctx;
-    return RAND_bytes(out, (int)out_len) == 1 ? 0 : MBEDTLS_ERR_SSL_HW_ACCEL_FAILED;
+    random_bytes(out, out_len);
+    return 0;
 }
 
 /* Our own endpoint has checked the cookie before mbedTLS sees the ClientHello (cookie.h). */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/ec.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -200,6 +201,12 @@ struct server_key_der server_key_private(const struct server_key *key)
 struct server_key_der server_key_certificate(const struct server_key *key)
 {
     return (struct server_key_der){key->certificate_der, (size_t)key->certificate_len};
+}
+
+void server_key_derive(const struct server_key *key, const char *label, uint8_t out[32])
+{
+    must(HMAC(EVP_sha256(), key->private_der, key->private_len, (const uint8_t *)label, strlen(label), out,
+              NULL) != NULL);
 }
 
 /* device-protocol 1.4: type, length, 64 bytes of value, port; the rest of the 128-byte area is erased flash.

@@ -32,6 +32,10 @@ void server_key_fingerprint(const struct server_key *key, char out[65]);
 must_check bool server_key_export(const struct server_key *key, const char *host, uint16_t port,
                                   uint8_t out[SERVER_KEY_BLOB_BYTES]);
 
+/* A secret of 32 bytes that follows from the private key and says nothing of it; one for each label (static
+ * text). All nodes have the same key, so also the same secrets. */
+void server_key_derive(const struct server_key *key, const char *label, uint8_t out[32]);
+
 /* For the rest of this room: DER of the private key and of a self-signed certificate over it. Borrowed from
  * key. */
 struct server_key_der {

@@ -13,7 +13,7 @@ static const char *const end_names[] = {
     [SESSION_END_PEER_CLOSED] = "peer_closed", [SESSION_END_REPLACED] = "replaced",
     [SESSION_END_EXPIRED] = "expired",         [SESSION_END_REFUSED] = "refused",
     [SESSION_END_REVOKED] = "revoked",         [SESSION_END_NO_HELLO] = "no_hello",
-    [SESSION_END_SHUTDOWN] = "shutdown",
+    [SESSION_END_SHUTDOWN] = "shutdown",       [SESSION_END_MOVED] = "moved",
 };
 
 const char *session_profile_name(enum session_profile profile)

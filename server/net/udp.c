@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/outbox.h"
 
 #define UDP_BATCH 32      /* datagrams per recvmmsg */
 #define UDP_BATCHES_MAX 8 /* per turn of the loop and socket */
@@ -32,9 +33,12 @@ struct udp {
     void *ctx; /* borrowed: outlives this */
     struct udp_socket *sockets[UDP_SOCKETS_MAX];
     size_t socket_count, open_count;
+    bool shares_ports;
     void (*closed)(void *arg);
     void *closed_arg;
-    struct metric *received, *sent, *oversized, *send_failed;
+    struct outbox *outbox;
+    uv_prepare_t prepare; /* sends what was pushed outside of on_readable before the loop waits */
+    struct metric *received, *oversized;
     struct mmsghdr messages[UDP_BATCH];
     struct iovec vectors[UDP_BATCH];
     struct sockaddr_in6 peers[UDP_BATCH];
@@ -45,6 +49,12 @@ struct udp {
     uint8_t buffers[UDP_BATCH][UDP_DATAGRAM_MAX];
 };
 
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct udp *udp = prepare->data;
+    outbox_flush(udp->outbox);
+}
+
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx)
 {
     struct udp *udp = mem_alloc(sizeof *udp);
@@ -53,11 +63,16 @@ struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *re
     udp->ctx = ctx;
     udp->received =
         metrics_add(metrics, METRIC_COUNTER, "cyan_udp_received_total", NULL, "Datagrams received");
-    udp->sent = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_sent_total", NULL, "Datagrams sent");
     udp->oversized = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_refused_total", "reason=\"oversized\"",
                                  "Datagrams refused by the endpoint before DTLS");
-    udp->send_failed = metrics_add(metrics, METRIC_COUNTER, "cyan_udp_send_failed_total", NULL,
-                                   "Datagrams the kernel did not take");
+    udp->outbox =
+        outbox_new(metrics_add(metrics, METRIC_COUNTER, "cyan_udp_sent_total", NULL, "Datagrams sent"),
+                   metrics_add(metrics, METRIC_COUNTER, "cyan_udp_send_failed_total", NULL,
+                               "Datagrams the kernel did not take"));
+    must(uv_prepare_init(loop, &udp->prepare) == 0);
+    udp->prepare.data = udp;
+    must(uv_prepare_start(&udp->prepare, on_prepare) == 0);
+    udp->open_count = 1;
     return udp;
 }
 
@@ -116,14 +131,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status; /* a pending socket error is fetched and cleared by recvmmsg */
     (void)events;
     uint64_t now_ms = clock_ms();
-    for (int batch = 0; batch < UDP_BATCHES_MAX; batch++) {
-        int count = receive_batch(s);
-        if (count <= 0)
-            return;
+    for (int batch = 0, count = UDP_BATCH; batch < UDP_BATCHES_MAX && count == UDP_BATCH; batch++) {
+        count = receive_batch(s);
         for (int i = 0; i < count; i++)
             deliver(s, i, now_ms);
-        if (count < UDP_BATCH)
-            return;
+        outbox_flush(s->udp->outbox);
     }
 }
 
@@ -154,7 +166,7 @@ static void set_buffer(int fd, int option)
         (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes); /* the kernel caps it: fine */
 }
 
-static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len)
+static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len, bool shares_port)
 {
     int one = 1;
     bool v6 = address->sin6_family == AF_INET6;
@@ -164,6 +176,8 @@ static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len
     int failed = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) |
                           setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one)
                     : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
+    if (shares_port)
+        failed |= setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (failed || bind(fd, (const struct sockaddr *)address, address_len) != 0) {
         int saved = errno;
         close(fd);
@@ -197,6 +211,11 @@ bool udp_has_family(const char *address)
     return true;
 }
 
+void udp_share_ports(struct udp *udp)
+{
+    udp->shares_ports = true;
+}
+
 uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why, size_t why_size)
 {
     struct sockaddr_in6 local;
@@ -209,7 +228,7 @@ uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *w
         (void)snprintf(why, why_size, "'%.64s' is not a numeric IPv4 or IPv6 address", address);
         return 0;
     }
-    int fd = open_socket(&local, local_len);
+    int fd = open_socket(&local, local_len, udp->shares_ports);
     if (fd < 0) {
         (void)snprintf(why, why_size, "cannot listen on UDP %.64s port %u: %s", address, (unsigned)port,
                        strerror(errno));
@@ -228,69 +247,24 @@ uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *w
     return bound_port(fd);
 }
 
-static size_t put_source(struct msghdr *header, const struct net_path *path, bool v6)
+bool udp_fit_path(const struct udp *udp, struct net_path *path)
 {
-    struct cmsghdr *c = CMSG_FIRSTHDR(header);
-    if (v6) {
-        struct in6_pktinfo info = {.ipi6_ifindex = path->scope};
-        memcpy(&info.ipi6_addr, path->local_ip, 16);
-        c->cmsg_level = IPPROTO_IPV6;
-        c->cmsg_type = IPV6_PKTINFO;
-        c->cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(c), &info, sizeof info);
-        return CMSG_SPACE(sizeof info);
-    }
-    struct in_pktinfo info = {0};
-    memcpy(&info.ipi_spec_dst, path->local_ip + 12, 4);
-    c->cmsg_level = IPPROTO_IP;
-    c->cmsg_type = IP_PKTINFO;
-    c->cmsg_len = CMSG_LEN(sizeof info);
-    memcpy(CMSG_DATA(c), &info, sizeof info);
-    return CMSG_SPACE(sizeof info);
-}
-
-static socklen_t put_peer(struct sockaddr_in6 *out, const struct net_path *path, bool v6)
-{
-    memset(out, 0, sizeof *out);
-    if (v6) {
-        out->sin6_family = AF_INET6;
-        out->sin6_port = htons(path->peer_port);
-        out->sin6_scope_id = path->scope;
-        memcpy(&out->sin6_addr, path->peer_ip, 16);
-        return sizeof *out;
-    }
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(path->peer_port);
-    memcpy(&v4->sin_addr, path->peer_ip + 12, 4);
-    return sizeof *v4;
+    bool v6 = !net_path_is_v4(path);
+    if (path->socket < udp->socket_count && udp->sockets[path->socket]->v6 == v6)
+        return true;
+    for (size_t i = 0; i < udp->socket_count; i++)
+        if (udp->sockets[i]->v6 == v6) {
+            path->socket = (uint32_t)i;
+            return true;
+        }
+    return false;
 }
 
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len)
 {
     must(path->socket < udp->socket_count);
     struct udp_socket *s = udp->sockets[path->socket];
-    struct sockaddr_in6 peer;
-    struct iovec vector = {(void *)(uintptr_t)data, data_len};
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[UDP_CONTROL_BYTES];
-    } control = {0};
-    struct msghdr header = {
-        .msg_name = &peer,
-        .msg_namelen = put_peer(&peer, path, s->v6),
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
-    };
-    header.msg_controllen = put_source(&header, path, s->v6);
-    if (sendmsg(s->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-        udp->send_failed->value++;
-        return false;
-    }
-    udp->sent->value++;
-    return true;
+    return outbox_push(udp->outbox, s->fd, s->v6, path, data, data_len);
 }
 
 void udp_stop(struct udp *udp)
@@ -303,8 +277,20 @@ static void finish_close(struct udp *udp)
 {
     void (*closed)(void *) = udp->closed;
     void *arg = udp->closed_arg;
+    outbox_free(udp->outbox);
     free(udp);
     closed(arg);
+}
+
+static void on_handle_closed(struct udp *udp)
+{
+    if (--udp->open_count == 0)
+        finish_close(udp);
+}
+
+static void on_prepare_closed(uv_handle_t *handle)
+{
+    on_handle_closed(handle->data);
 }
 
 static void on_socket_closed(uv_handle_t *handle)
@@ -313,18 +299,15 @@ static void on_socket_closed(uv_handle_t *handle)
     struct udp *udp = s->udp;
     close(s->fd);
     free(s);
-    if (--udp->open_count == 0)
-        finish_close(udp);
+    on_handle_closed(udp);
 }
 
 void udp_close(struct udp *udp, void (*closed)(void *arg), void *arg)
 {
     udp->closed = closed;
     udp->closed_arg = arg;
-    if (udp->socket_count == 0) {
-        finish_close(udp);
-        return;
-    }
+    outbox_flush(udp->outbox);
+    uv_close((uv_handle_t *)&udp->prepare, on_prepare_closed);
     for (size_t i = 0; i < udp->socket_count; i++)
         uv_close((uv_handle_t *)&udp->sockets[i]->poll, on_socket_closed);
 }

@@ -1,9 +1,9 @@
-/* udp.h: the UDP endpoint: several sockets, batched receive, replies from the local address a datagram came
- * to.
+/* udp.h: the UDP endpoint: several sockets, batched receive and send, replies from the local address a
+ * datagram came to.
  *
  * Sockets are read with recvmmsg in batches, with a bound per turn of the loop so that timers and HTTP get
- * theirs. Ownership: struct udp is ours until udp_close's callback. Loop thread only; receive comes from the
- * loop. */
+ * theirs. What is sent leaves after the batch it answers, or before the loop waits (outbox.h). Ownership:
+ * struct udp is ours until udp_close's callback. Loop thread only; receive comes from the loop. */
 #ifndef CYAN_NET_UDP_H
 #define CYAN_NET_UDP_H
 
@@ -23,13 +23,19 @@ typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *dat
                             uint64_t now_ms);
 
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* Sockets opened from here on share their port with other processes of this user; the kernel gives each peer
+ * to one of them (SO_REUSEPORT). */
+void udp_share_ports(struct udp *udp);
 /* False when this machine has no such address family at all (IPv6 switched off). */
 bool udp_has_family(const char *address);
 /* Opens one socket. address: numeric IPv4 or IPv6. port: host order, 0 = any free one. Returns the port
  * bound, or 0 with a one-line reason in why. */
 must_check uint16_t udp_listen(struct udp *udp, const char *address, uint16_t port, char *why,
                                size_t why_size);
-/* Sends along path, from its local address and socket. False: dropped (socket full, no route), counted. */
+/* A path of an earlier process: finds it a socket of ours. False: there is none of its address family. */
+must_check bool udp_fit_path(const struct udp *udp, struct net_path *path);
+/* Sends along path, from its local address and socket, before the loop waits. False: too long. What the
+ * kernel does not take then (socket full, no route) is counted. */
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len);
 /* Stops reading; sending still works until closed. */
 void udp_stop(struct udp *udp);

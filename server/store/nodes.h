@@ -8,7 +8,8 @@
  * wrote may be behind what it did.
  *
  * Messages are at most once, in order between two nodes, and lost while Redis is away: whoever needs an
- * answer has a deadline of his own. Ownership: struct nodes borrows redis and deadlines, which outlive it.
+ * answer has a deadline of his own. Ownership: struct nodes borrows redis and deadlines; the latter outlives
+ * it. Once redis is closed nothing is sent and nothing comes, but what was asked of redis has ended.
  * Loop thread only. */
 #ifndef CYAN_STORE_NODES_H
 #define CYAN_STORE_NODES_H
@@ -36,15 +37,20 @@ struct nodes_ops {
     /* A node's lease ran out without its leaving. Comes from every node and again and again until
      * nodes_forget. */
     void (*lost)(void *ctx, uint32_t id);
-    /* Another process runs with our id: it took the lease. This one must stop. */
+    /* The id is another process's: it runs on this host and had it first, or it took the lease after ours had
+     * run out. The log says which. This process must stop; nothing more comes from here. Once. */
     void (*usurped)(void *ctx);
     /* What others and people are told of this node: one JSON object without secrets, at most 1,000 bytes. */
     void (*describe)(void *ctx, char *out, size_t out_size);
 };
 
+/* Takes the lease as soon as Redis is there. That of a dead process of this host is replaced at once; that of
+ * another host is waited for until it runs out. */
 struct nodes *nodes_new(struct redis *redis, struct deadlines *deadlines, struct metrics *metrics,
                         const struct nodes_settings *settings, const struct nodes_ops *ops);
-void nodes_free(struct nodes *n);
+/* From any callback but describe. Lists under way end from inside; the lease stays, unless
+ * nodes_leave was first. */
+void nodes_free(struct nodes *n); /* NULL is fine */
 uint32_t nodes_id(const struct nodes *n);
 uint64_t nodes_incarnation(const struct nodes *n); /* 0 before the first joined */
 const char *nodes_prefix(const struct nodes *n);
@@ -52,7 +58,7 @@ bool nodes_is_in(const struct nodes *n); /* the lease is ours now, as far as we 
 /* As last seen, at most a third of a lease ago; true for ourselves. */
 bool nodes_is_alive(const struct nodes *n, uint32_t id);
 /* Everything has been written: gives the lease back, leaves the mark when clean, then calls done, at the
- * latest after 2 s. */
+ * latest after 2 s; from the loop, and not after nodes_free. */
 void nodes_leave(struct nodes *n, bool clean, void (*done)(void *arg), void *arg);
 /* What was to be done for a lost node is done. */
 void nodes_forget(struct nodes *n, uint32_t id);
@@ -64,7 +70,8 @@ struct node_seen {
     uint64_t lease_left_ms;
     const char *text;
 };
-/* From the loop, exactly once. ok false: Redis cannot be asked. */
+/* From the loop, or from nodes_free; exactly once, at the latest after 2 s. ok false: Redis cannot be asked.
+ */
 typedef void nodes_list_fn(void *arg, bool ok, const struct node_seen *seen, size_t count);
 void nodes_list(struct nodes *n, nodes_list_fn *done, void *arg);
 
@@ -78,7 +85,7 @@ enum nodes_topic {
 };
 typedef void nodes_receive_fn(void *ctx, uint32_t from, const uint8_t *data, size_t data_len);
 void nodes_on(struct nodes *n, enum nodes_topic topic, nodes_receive_fn *fn, void *ctx);
-/* False: Redis is away, or the message is too long. */
+/* False: Redis is away, or the message is too long. True promises nothing. To ourselves is fine. */
 bool nodes_send(struct nodes *n, uint32_t to, enum nodes_topic topic, const void *data, size_t data_len);
 bool nodes_send_all(struct nodes *n, enum nodes_topic topic, const void *data, size_t data_len); /* but us */
 

@@ -65,7 +65,7 @@ struct pg_watch { /* one uv_poll on one socket; freed by its close callback */
     uv_poll_t poll;
     struct pg *pg;
     struct pg_link *link; /* NULL once abandoned */
-    int fd;
+    int fd, events;       /* events: of the poll, 0 while it is stopped */
 };
 
 struct pg_link {

@@ -62,6 +62,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         return;
     }
     uint64_t generation = link->generation;
+    if (status < 0) /* libuv has stopped it */
+        w->events = 0;
     if (status < 0 || events & UV_READABLE)
         receive(link);
     if (link->generation == generation && events & UV_WRITABLE)
@@ -87,6 +89,9 @@ static void watch(struct pg_link *link, int events)
         link->pg->open_handles++;
         link->watch = w;
     }
+    if (link->watch->events == events) /* starting it again would cost two system calls */
+        return;
+    link->watch->events = events;
     uv_poll_start(&link->watch->poll, events, on_poll);
 }
 
@@ -130,8 +135,10 @@ static void enter_ready(struct pg_link *link)
  * meanwhile. */
 static void connect_step(struct pg_link *link)
 {
-    if (link->watch)
+    if (link->watch) {
         uv_poll_stop(&link->watch->poll);
+        link->watch->events = 0;
+    }
     switch (PQconnectPoll(link->conn)) {
     case PGRES_POLLING_OK:
         enter_ready(link);

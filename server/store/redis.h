@@ -5,7 +5,7 @@
  * Nothing is queued while Redis is away: redis_command says so at once, and whoever wants durability keeps
  * what it has to write and tries again from redis_on_up. A command ends in exactly one callback from the
  * loop, never from inside redis_command; one whose answer was lost with the connection may or may not have
- * been executed. Loop thread only. The only room that knows hiredis. */
+ * been executed. The process ignores SIGPIPE. Loop thread only. The only room that knows hiredis. */
 #ifndef CYAN_STORE_REDIS_H
 #define CYAN_STORE_REDIS_H
 
@@ -17,7 +17,8 @@
 #include "base/metrics.h"
 #include "base/must.h"
 
-#define REDIS_IN_FLIGHT_MAX 20000 /* commands without an answer yet */
+#define REDIS_IN_FLIGHT_MAX 20000               /* commands without an answer yet */
+#define REDIS_UNSENT_MAX ((size_t)64 * 1048576) /* bytes of them that Redis has not taken yet */
 #define REDIS_ARGS_MAX 1024
 
 struct redis;
@@ -63,15 +64,19 @@ must_check struct redis *redis_new(uv_loop_t *loop, const struct redis_settings 
                                    struct metrics *metrics, char *why, size_t why_size);
 /* Ends every command with reply NULL (from inside), closes, then calls closed; redis is freed by then. */
 void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
-bool redis_is_up(const struct redis *r);
+bool redis_is_up(const struct redis *r); /* both connections; commands need only theirs */
 size_t redis_in_flight(const struct redis *r);
 /* fn: each time both connections are up again, and once now if they are; from the loop. At most 8 of them. */
 void redis_on_up(struct redis *r, void (*fn)(void *arg), void *arg);
-/* Each time the connection is lost. */
+/* Each time one of them is lost, after the callbacks of what was in flight on it. At most 8 of them. */
 void redis_on_down(struct redis *r, void (*fn)(void *arg), void *arg);
+/* Once, from inside redis_close: the last moment to call anything here. At most 8 of them. */
+void redis_on_close(struct redis *r, void (*fn)(void *arg), void *arg);
+/* No more calls of redis_on_... and redis_subscribe with this arg. Commands still answer. */
+void redis_off(struct redis *r, const void *arg);
 
-/* False, and no callback: Redis is away or REDIS_IN_FLIGHT_MAX is reached. done NULL: the answer is of no
- * interest. */
+/* False, and no callback: Redis is away, or REDIS_IN_FLIGHT_MAX or REDIS_UNSENT_MAX is reached. done NULL:
+ * the answer is of no interest. */
 must_check bool redis_command(struct redis *r, const struct redis_arg *args, size_t count,
                               redis_done_fn *done, void *arg);
 /* keys then args, as KEYS and ARGV. */

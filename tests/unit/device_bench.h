@@ -1,8 +1,8 @@
 /* device_bench.h: struct devices between a faked DTLS endpoint and a faked registry, for the tests of the
  * device room.
  *
- * Included by one .c file of a test program: it defines dtls_send, dtls_end, dtls_name and
- * dtls_conclude. What the room asks
+ * Included by one .c file of a test program: it defines dtls_send, dtls_end, dtls_name,
+ * dtls_conclude, dtls_changed and dtls_prove. What the room asks
  * of the registry waits in bench.asked until the test answers it. */
 #ifndef CYAN_TESTS_DEVICE_BENCH_H
 #define CYAN_TESTS_DEVICE_BENCH_H
@@ -31,7 +31,7 @@
     "40020001b168ff000d000300f6000d000ce00fce68ffffffff000000011838048000177000"                             \
     "0200"
 
-enum asked_kind { ASKED_ADMISSION, ASKED_HELLO, ASKED_DESCRIBE, ASKED_EVENT, ASKED_SUBSCRIPTIONS };
+enum asked_kind { ASKED_ADMISSION, ASKED_HELLO, ASKED_DESCRIBE, ASKED_EVENT, ASKED_SUBSCRIPTION };
 
 struct asked {
     enum asked_kind kind;
@@ -49,9 +49,8 @@ struct asked {
     struct device_event event;
     char name[DEVICE_EVENT_NAME_MAX + 1];
     uint8_t data[DEVICE_EVENT_DATA_MAX];
-    struct device_subscription subscriptions[DEVICE_SUBSCRIPTIONS_MAX];
-    size_t subscription_count;
-    uint64_t revision;
+    struct device_subscription subscription;
+    uint64_t generation;
 };
 struct told {
     enum { TOLD_ONLINE, TOLD_OFFLINE, TOLD_HEARD } kind;
@@ -83,6 +82,7 @@ static struct {
     struct ended ended[BENCH_LOG_MAX];
     struct handshake_attempt attempts[BENCH_LOG_MAX];
     size_t asked_count, told_count, sent_count, ended_count, attempt_count, welcome_count;
+    size_t changed_count, proved_count;
 } bench;
 
 /* The DTLS endpoint. */
@@ -102,6 +102,18 @@ void dtls_name(struct session *s, const uint8_t name[SESSION_NAME_BYTES])
 {
     memcpy(s->name, name, sizeof s->name);
     s->named = true;
+}
+
+void dtls_changed(struct session *s)
+{
+    (void)s;
+    bench.changed_count++;
+}
+
+void dtls_prove(struct session *s)
+{
+    (void)s;
+    bench.proved_count++;
 }
 
 /* As the real one; attempts that were welcome are only counted. */
@@ -200,16 +212,15 @@ static void on_event(void *ctx, const struct device_facts *facts, const struct d
         memcpy(asked->data, event->data, event->data_len);
 }
 
-static void on_subscriptions(void *ctx, const struct device_facts *facts,
-                             const struct device_subscription *list, size_t count, uint64_t revision,
-                             device_done_fn *done, void *arg)
+static void on_subscription(void *ctx, const struct device_facts *facts,
+                            const struct device_subscription *subscription, uint64_t generation,
+                            device_done_fn *done, void *arg)
 {
-    struct asked *asked = ask(ASKED_SUBSCRIPTIONS, facts, done, arg);
+    struct asked *asked = ask(ASKED_SUBSCRIPTION, facts, done, arg);
 
     (void)ctx;
-    asked->subscription_count = count;
-    asked->revision = revision;
-    memcpy(asked->subscriptions, list, count * sizeof(*list));
+    asked->subscription = *subscription;
+    asked->generation = generation;
 }
 
 static struct told *tell(int kind, const struct device_facts *facts)
@@ -259,7 +270,7 @@ static const struct device_ops bench_ops = {
     .hello = on_hello,
     .describe = on_describe,
     .event = on_event,
-    .subscriptions = on_subscriptions,
+    .subscription = on_subscription,
     .online = on_online,
     .heard = on_heard,
     .offline = on_offline,

@@ -82,6 +82,8 @@ static void stand_in_answer_psk(struct dtls_psk_query *query, const uint8_t *psk
     current->psk_len = psk_len;
     if (psk)
         memcpy(current->psk, psk, psk_len);
+    if (current->on_psk_answer)
+        current->on_psk_answer(current);
 }
 
 static void stand_in_psk_away(struct dtls_psk_query *query)
@@ -128,7 +130,7 @@ int fleet_fixture_setup(void **state)
     fx->metrics = metrics_new();
     fx->pg = pg_new(&fx->loop, fleet_postgres.conninfo, 2, fx->metrics);
     fx->fleet = fleet_new(&fx->loop, fx->pg, &fx->deadlines, fx->metrics, &settings);
-    fx->fleet->reach = (struct fleet_reach){.revoke = stand_in_revoke,
+    fx->fleet->below = (struct fleet_below){.revoke = stand_in_revoke,
                                             .publish = stand_in_publish,
                                             .answer_psk = stand_in_answer_psk,
                                             .psk_away = stand_in_psk_away};

@@ -30,6 +30,7 @@ struct fleet_fixture {
     struct device_id revoked_id, published_id;
     char published_name[65];
     int psk_answers, psk_aways;
+    void (*on_psk_answer)(struct fleet_fixture *fx); /* NULL, or as the handshake goes on at once */
     uint8_t psk[64];
     size_t psk_len;
 };

@@ -97,6 +97,11 @@ static void defaults_hold_without_any_source(void **state)
     assert_int_equal(c.http_port, 8080);
     assert_string_equal(c.http_tls_cert, "");
     assert_string_equal(c.store_postgres, "dbname=cyan");
+    assert_string_equal(c.store_redis, "");
+    assert_string_equal(c.store_redis_password, "");
+    assert_string_equal(c.store_redis_prefix, "cyan:");
+    assert_int_equal(c.node_id, 0);
+    assert_int_equal(c.node_lease_s, 10);
     assert_int_equal(c.devices_unknown, CONFIG_UNKNOWN_REFUSE);
     assert_int_equal(c.log_level, LOG_INFO);
     assert_int_equal(c.session_expiry_s, 2592000);
@@ -160,6 +165,10 @@ static void refusals_name_the_place(void **state)
     refused(ARGS("--log-level", "loud"), "log.level: \"loud\" is not one of error, warn, info, debug");
     refused(ARGS("--coap-bind", ""), "coap.bind: must not be empty");
     refused(ARGS("--http-tls-cert", "a.pem"), "set both or neither");
+    refused(ARGS("--store-redis-user", "ana"), "store.redis_user: needs store.redis_password");
+    refused(ARGS("--store-redis-prefix", "a prefix that is much too long for a key"), "longer than 32");
+    refused(ARGS("--node-id", "256"), "node.id: \"256\" is not a number from 0 to 255");
+    refused(ARGS("--node-lease-s", "2"), "node.lease_s: \"2\" is not a number from 3 to 3600");
     refused(ARGS("--coap-port", "5684"), "both 5684");
     refused(ARGS("--config", "/nonexistent/cyand.conf"), "/nonexistent/cyand.conf: No such file");
     refused(ARGS("--config", "/"), "/: ");
@@ -209,6 +218,8 @@ static void values_of_texts_never_show(void **state)
     memset(secret, 'q', sizeof(secret) - 1);
     secret[sizeof(secret) - 1] = '\0';
     assert_false(load(&c, error, ARGS("--store-postgres", secret)));
+    assert_null(strstr(error, "qqq"));
+    assert_false(load(&c, error, ARGS("--store-redis-password", secret)));
     assert_null(strstr(error, "qqq"));
 }
 

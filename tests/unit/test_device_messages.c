@@ -26,10 +26,10 @@ static void answers_the_trace(void **state)
          "6223a7b226"
          "36f756e746572223a322c2274656d70223a392c22666c6167223a312c2274657874223a342c2263616c63223a347d7d",
          "60000006", ASKED_DESCRIBE},
-        {"40010007b165087061727469636c65", "60000007", ASKED_SUBSCRIPTIONS},
-        {"40010008b16505737061726b", "60000008", ASKED_SUBSCRIPTIONS},
-        {"40010009b16508766465762f636d64", "60000009", ASKED_SUBSCRIPTIONS},
-        {"4001000ab16504616c6c2f", "6000000a", ASKED_SUBSCRIPTIONS},
+        {"40010007b165087061727469636c65", "60000007", ASKED_SUBSCRIPTION},
+        {"40010008b16505737061726b", "60000008", ASKED_SUBSCRIPTION},
+        {"40010009b16508766465762f636d64", "60000009", ASKED_SUBSCRIPTION},
+        {"4001000ab16504616c6c2f", "6000000a", ASKED_SUBSCRIPTION},
         {"4002000bb14509766465762f7469636bff31", "6000000b", ASKED_EVENT},
         {"4000000c", "6000000c", -1},
     };
@@ -55,8 +55,8 @@ static void answers_the_trace(void **state)
     assert_int_equal(bench.asked[2].module_version, 6200);
     assert_int_equal(bench.asked[5].function_count, 3);
     assert_int_equal(bench.asked[5].variable_count, 5);
-    assert_int_equal(bench.asked[9].subscription_count, 4);
-    assert_string_equal(bench.asked[9].subscriptions[2].prefix, "vdev/cmd");
+    assert_string_equal(bench.asked[8].subscription.prefix, "vdev/cmd");
+    assert_int_equal(bench.asked[8].generation, 1);
     assert_string_equal(bench.asked[10].name, "vdev/tick");
     assert_int_equal(bench.asked[10].event.kind, DEVICE_EVENT_USER);
 }
@@ -224,33 +224,27 @@ static void describes_that_are_refused(void **state)
     assert_int_equal(bench.asked_count, 0);
 }
 
-static void subscriptions_are_a_set(void **state)
+static void each_subscription_is_stored_by_itself(void **state)
 {
     struct session *s = bench_online(SESSION_DEVICE_OS);
-    char hex[64];
     (void)state;
 
     bench_receive(s, "40010104b16505737061726b");
     bench_receive(s, "40010105b16505737061726b");
-    assert_int_equal(bench.asked[1].subscription_count, 1);
     bench_receive(s, "40010106b16505737061726b4162"); /* the same prefix in another format is another one */
-    assert_int_equal(bench.asked[2].subscription_count, 2);
+    assert_int_equal(bench.asked_count, 3);
+    assert_string_equal(bench.asked[2].subscription.prefix, "spark");
+    assert_int_equal(bench.asked[2].subscription.format, 'b');
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(bench.asked[i].generation, 1);
     bench_answer(0, DEVICE_STORED);
+    assert_string_equal(bench_sent_hex(), "60000104");
     bench_answer(1, DEVICE_BUSY);
     assert_string_equal(bench_sent_hex(), "60a30105");
     bench_answer(2, DEVICE_REJECTED);
     assert_string_equal(bench_sent_hex(), "60800106");
-    bench_receive(s, "40010107b16505737061726d");
-    assert_int_equal(bench.asked[3].subscription_count, 2); /* the rejected one is gone */
-    for (unsigned i = 0; i < DEVICE_SUBSCRIPTIONS_MAX - 2; i++) {
-        snprintf(hex, sizeof(hex), "40010%03xb165024b%02x", 0x200 + i, 0x41 + i);
-        bench_receive(s, hex);
-        bench_answer(bench.asked_count - 1, DEVICE_STORED);
-    }
-    assert_int_equal(bench.asked[bench.asked_count - 1].subscription_count, DEVICE_SUBSCRIPTIONS_MAX);
-    for (size_t i = 1; i < bench.asked_count; i++) /* so that the store knows which of two lists is newer */
-        assert_true(bench.asked[i].revision > bench.asked[i - 1].revision);
     bench_receive(s, "40010301b165024c41");
+    bench_answer(3, DEVICE_FULL);
     assert_string_equal(bench_sent_hex(), "60800301");
     bench_receive(s, "40010302b165024c414178");
     assert_string_equal(bench_sent_hex(), "60800302");
@@ -486,7 +480,7 @@ int main(void)
         bench_test(describes_are_not_acknowledged_before_they_are_stored),
         bench_test(a_describe_in_blocks_is_put_together),
         bench_test(describes_that_are_refused),
-        bench_test(subscriptions_are_a_set),
+        bench_test(each_subscription_is_stored_by_itself),
         bench_test(bodies_in_blocks_are_for_who_may_send_them),
         bench_test(device_os_may_say_nothing_before_its_hello),
         bench_test(unknown_paths_and_wrong_methods),

@@ -129,7 +129,11 @@ static void on_attempted(void *ctx, const struct handshake_attempt *attempt)
     t.attempts++;
 }
 
-static const struct dtls_ops ops = {on_find_psk, on_established, on_receive, on_ended, on_attempted};
+static const struct dtls_ops ops = {.find_psk = on_find_psk,
+                                    .established = on_established,
+                                    .receive = on_receive,
+                                    .ended = on_ended,
+                                    .attempted = on_attempted};
 
 static void on_client_send(void *owner, const uint8_t *datagram, size_t datagram_len)
 {

@@ -291,6 +291,41 @@ static void test_psk_rotation_tries_both(void **state)
     assert_int_equal(authorise(fx, &proof).admission, DEVICE_REFUSE_UNKNOWN);
 }
 
+static struct admitted admitted_at_once[2];
+
+static void authorise_two(struct fleet_fixture *fx)
+{
+    struct session_proof proof = {.profile = SESSION_PSK};
+    for (unsigned i = 0; i < 2; i++) {
+        struct device_id id = fleet_test_id(i + 1);
+        device_id_format(proof.identity, &id);
+        fx->ops->authorise(fx->ops->ctx, &proof, on_admit, &admitted_at_once[i]);
+        assert_int_equal(admitted_at_once[i].calls, 0);
+    }
+}
+
+/* The handshake is complete inside the answer with its key: the registry is not asked twice. Another's is. */
+static void test_psk_authorises_with_its_answer(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_id id = fleet_test_id(1);
+    char text[DEVICE_ID_TEXT_SIZE];
+    fleet_enrol(fx, 1);
+    fleet_enrol(fx, 2);
+    device_id_format(text, &id);
+    memset(admitted_at_once, 0, sizeof admitted_at_once);
+    fx->on_psk_answer = authorise_two;
+    fx->ops->find_psk(fx->ops->ctx, text, (struct dtls_psk_query *)fx);
+    fleet_run_until(fx, fx->psk_answers == 1);
+    private_postgres_freeze(&fleet_postgres);
+    fleet_run_until(fx, admitted_at_once[0].calls);
+    assert_is(&admitted_at_once[0], 1);
+    assert_int_equal(admitted_at_once[1].calls, 0);
+    private_postgres_thaw(&fleet_postgres);
+    fleet_run_until(fx, admitted_at_once[1].calls);
+    assert_is(&admitted_at_once[1], 2);
+}
+
 static void test_no_key_while_away_is_not_unknown(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -574,63 +609,78 @@ static void test_modules_and_history(void **state)
     assert_int_equal(odd.err, FLEET_NOT_FOUND);
 }
 
-static void test_subscriptions_are_replaced(void **state)
+/* One subscription of device 1, stored alone. */
+static enum device_verdict subscribe(struct fleet_fixture *fx, uint64_t session_id, uint64_t generation,
+                                     const char *prefix)
+{
+    struct device_facts facts = fleet_test_facts(1, session_id);
+    struct device_subscription subscription = {.scope = 'o', .format = 't'};
+    struct fleet_verdict v = {0};
+    snprintf(subscription.prefix, sizeof subscription.prefix, "%s", prefix);
+    fx->ops->subscription(fx->ops->ctx, &facts, &subscription, generation, fleet_on_verdict, &v);
+    assert_int_equal(v.calls, 0);
+    fleet_run_until(fx, v.calls == 1);
+    return v.verdict;
+}
+
+#define subscribed(fx, session_id, generation, prefix)                                                       \
+    assert_int_equal(subscribe(fx, session_id, generation, prefix), DEVICE_STORED)
+
+#define SUBSCRIPTIONS "SELECT coalesce(string_agg(prefix, ' ' ORDER BY place), '') FROM device_subscription"
+
+static void test_subscriptions_are_a_set(void **state)
 {
     struct fleet_fixture *fx = *state;
     struct device_facts facts = fleet_test_facts(1, 1);
-    struct device_subscription list[] = {
-        {.prefix = "spark", .scope = 'o', .format = 't'},
-        {.prefix = "a\"},{\\", .scope = 'd', .format = 'b', .from = fleet_test_id(2)}};
+    struct device_subscription one = {
+        .prefix = "a\"},{\\", .scope = 'd', .format = 'b', .from = fleet_test_id(2)};
     struct fleet_verdict v = {0};
+    char prefix[8];
+    assert_int_equal(subscribe(fx, 1, 1, "spark"), DEVICE_REJECTED); /* there is no such device */
     fleet_enrol(fx, 1);
-    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 2, 1, fleet_on_verdict, &v);
-    fleet_run_until(fx, v.calls == 1);
+    subscribed(fx, 1, 1, "spark");
+    fx->ops->subscription(fx->ops->ctx, &facts, &one, 1, fleet_on_verdict, &v);
+    one.from = fleet_test_id(3);
+    fx->ops->subscription(fx->ops->ctx, &facts, &one, 1, fleet_on_verdict, &v);
+    fx->ops->subscription(fx->ops->ctx, &facts, &one, 1, fleet_on_verdict, &v);
+    fleet_run_until(fx, v.calls == 3);
     assert_int_equal(v.verdict, DEVICE_STORED);
-    assert_string_equal(fleet_sql("SELECT string_agg(prefix || scope::text || format::text || "
-                                  "coalesce(encode(from_device, 'hex'), '-'),"
-                                  " ' ' ORDER BY place) FROM device_subscription"),
-                        "sparkot- a\"},{\\dbe00fce680000000000000002");
-    fx->ops->subscriptions(fx->ops->ctx, &facts, list, 0, 2, fleet_on_verdict, &v);
-    fleet_run_until(fx, v.calls == 2);
-    assert_string_equal(fleet_sql("SELECT count(*) FROM device_subscription"), "0");
+    assert_string_equal(fleet_sql("SELECT string_agg(prefix || scope::text || format::text ||"
+                                  " coalesce(encode(from_device, 'hex'), '-'), ' ' ORDER BY from_device)"
+                                  " FROM device_subscription"),
+                        "a\"},{\\dbe00fce680000000000000002 a\"},{\\dbe00fce680000000000000003 sparkot-");
+    for (unsigned i = 3; i < DEVICE_SUBSCRIPTIONS_MAX; i++) {
+        snprintf(prefix, sizeof prefix, "n%u", i);
+        subscribed(fx, 1, 1, prefix);
+    }
+    assert_int_equal(subscribe(fx, 1, 1, "one more"), DEVICE_FULL);
+    subscribed(fx, 1, 1, "spark"); /* already one of them */
+    assert_string_equal(fleet_sql("SELECT count(*) FROM device_subscription"), "16");
 }
 
-/* The list of device 1 in session_id, stored alone and acknowledged. */
-static void store_subscriptions(struct fleet_fixture *fx, uint64_t session_id, uint64_t revision,
-                                size_t count)
-{
-    static const struct device_subscription list[] = {{.prefix = "spark", .scope = 'o', .format = 't'},
-                                                      {.prefix = "temp", .scope = 'o', .format = 't'},
-                                                      {.prefix = "vdev", .scope = 'o', .format = 't'}};
-    struct device_facts facts = fleet_test_facts(1, session_id);
-    struct fleet_verdict v = {0};
-    fx->ops->subscriptions(fx->ops->ctx, &facts, list, count, revision, fleet_on_verdict, &v);
-    fleet_run_until(fx, v.calls == 1);
-    assert_int_equal(v.verdict, DEVICE_STORED);
-}
-
-/* Lists are written over several connections: an older one that commits last must not be what is left. */
-static void test_overtaken_subscriptions_are_not_stored(void **state)
+/* They are written over several connections: the list of an older Hello or session that commits last must not
+ * be what is left. A session that outlives the server goes on with its generation. */
+static void test_subscriptions_begin_anew(void **state)
 {
     struct fleet_fixture *fx = *state;
-    const char *count = "SELECT count(*) FROM device_subscription";
-    const uint64_t high = 1800000000000u << 16; /* as the device room counts */
     fleet_enrol(fx, 1);
     fleet_say_hello(fx, 1, 13, 7);
-    store_subscriptions(fx, 7, high + 2, 2);
-    store_subscriptions(fx, 7, high + 1, 1);
-    assert_string_equal(fleet_sql(count), "2");
-    store_subscriptions(fx, 7, high + 2, 2); /* tried again: its answer was lost */
-    store_subscriptions(fx, 7, high + 3, 3);
-    assert_string_equal(fleet_sql(count), "3");
+    subscribed(fx, 7, 1, "a");
+    subscribed(fx, 7, 1, "b");
+    assert_string_equal(fleet_sql(SUBSCRIPTIONS), "a b");
+    subscribed(fx, 7, 2, "c"); /* a Hello within the session */
+    subscribed(fx, 7, 1, "d");
+    assert_string_equal(fleet_sql(SUBSCRIPTIONS), "c");
+    subscribed(fx, 7, 2, "e");
+    subscribed(fx, 7, 2, "c");
+    assert_string_equal(fleet_sql(SUBSCRIPTIONS), "c e");
     fleet_say_hello(fx, 1, 13, 8);
-    store_subscriptions(fx, 7, high + 4, 2); /* the present session has said nothing yet */
-    store_subscriptions(fx, 8, 5, 1);        /* whatever its numbers are */
-    assert_string_equal(fleet_sql(count), "1");
-    store_subscriptions(fx, 7, high + 5, 3);
-    assert_string_equal(fleet_sql(count), "1");
-    store_subscriptions(fx, 8, 6, 2);
-    assert_string_equal(fleet_sql(count), "2");
+    subscribed(fx, 7, 2, "f"); /* the present session has said nothing yet */
+    subscribed(fx, 8, 1, "g"); /* whatever its numbers are */
+    assert_string_equal(fleet_sql(SUBSCRIPTIONS), "g");
+    subscribed(fx, 7, 3, "h");
+    subscribed(fx, 8, 1, "i");
+    assert_string_equal(fleet_sql(SUBSCRIPTIONS), "g i");
 }
 
 /* --- presence --- */
@@ -885,6 +935,7 @@ int main(void)
         TEST(test_two_provisionings_of_one_new_device),
         TEST(test_authorising_is_reading),
         TEST(test_psk_rotation_tries_both),
+        TEST(test_psk_authorises_with_its_answer),
         TEST(test_no_key_while_away_is_not_unknown),
         TEST(test_certificate_of_an_authority_names_the_device),
         TEST(test_a_certificate_does_not_revive_a_key),
@@ -896,8 +947,8 @@ int main(void)
         TEST(test_hello_is_remembered),
         TEST(test_describe_is_remembered),
         TEST(test_modules_and_history),
-        TEST(test_subscriptions_are_replaced),
-        TEST(test_overtaken_subscriptions_are_not_stored),
+        TEST(test_subscriptions_are_a_set),
+        TEST(test_subscriptions_begin_anew),
         TEST(test_presence_is_batched),
         TEST(test_replaced_session_and_reasons),
         TEST(test_offline_is_of_the_session_that_was_online),

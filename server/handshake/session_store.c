@@ -1,0 +1,585 @@
+#include "handshake/session_store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "handshake/dtls_private.h"
+#include "handshake/session_store_private.h"
+
+#define WRITE_EVERY_MS 100
+#define LAZY_MS 1000        /* what only counted records is written so much later */
+#define BATCH 32            /* sessions in one call */
+#define BATCHES_MAX 64      /* under way */
+#define BATCHES_PER_TURN 16 /* so that the loop goes on */
+#define GONE_MAX 100000
+#define FLUSH_MAX_MS 5000
+/* Records without connection ID from anywhere may make us look for their session so often. */
+#define STRANGERS_PER_S 1000
+
+/* KEYS: for each session its own, its device's and its address's, "" where there is none. ARGV: node,
+ * incarnation, time to live, prefix of sessions; for each session id, epoch, flag, send_from, image. FLAG n
+ * is h for one that was never written: it is newer than any its device had, whatever the clocks of their
+ * nodes say. Answers for each: l another holds it, r its device has a newer one, or `w EPOCH` when it is
+ * written, followed by ` ID NODE` when it replaced that session. */
+static const struct redis_script write_script = {
+    .name = "session_write",
+    .text = "local node, inc, ttl, sp = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
+            "local out, j = {}, 5\n"
+            "for i = 1, #KEYS, 3 do\n"
+            "  local id, epoch, flag, from, image = ARGV[j], ARGV[j+1], ARGV[j+2], ARGV[j+3], ARGV[j+4]\n"
+            "  j = j + 5\n"
+            "  local r, old = 'w', ''\n"
+            "  local e = string.match(redis.call('GETRANGE', KEYS[i], 0, 99), '^%d+:%d+:(%d+):')\n"
+            "  if e and tonumber(e) > tonumber(epoch) then r = 'l' end\n"
+            "  if r == 'w' and KEYS[i+1] ~= '' then\n"
+            "    local oid, oe = string.match(redis.call('GET', KEYS[i+1]) or '', '^(%x+):(%d+)$')\n"
+            "    if oid and oid ~= id then\n"
+            "      if tonumber(oe) >= tonumber(epoch) and flag == 'n' then\n"
+            "        epoch = string.format('%.0f', tonumber(oe) + 1) end\n"
+            "      if tonumber(oe) > tonumber(epoch) then r = 'r' else\n"
+            "        local on = string.match(redis.call('GETRANGE', sp .. oid, 0, 99), '^(%d+):')\n"
+            "        redis.call('DEL', sp .. oid)\n"
+            "        if on then old = ' ' .. oid .. ' ' .. on end\n"
+            "      end\n"
+            "    end\n"
+            "    if r ~= 'r' then redis.call('SET', KEYS[i+1], id .. ':' .. epoch, 'PX', ttl) end\n"
+            "  end\n"
+            "  if r == 'w' then\n"
+            "    if flag == 'n' then flag = 'h' end\n"
+            "    redis.call('SET', KEYS[i], table.concat({node, inc, epoch, flag, from}, ':') .. ':' .. "
+            "image, 'PX', ttl)\n"
+            "    if KEYS[i+2] ~= '' then redis.call('SET', KEYS[i+2], id, 'PX', ttl) end\n"
+            "    r = 'w ' .. epoch .. old\n"
+            "  end\n"
+            "  out[#out+1] = r\n"
+            "end\n"
+            "return out\n",
+};
+
+/* KEYS as above for one session; ARGV: its id and epoch. A newer one's is left alone. */
+static const struct redis_script remove_script = {
+    .name = "session_remove",
+    .text = "local e = string.match(redis.call('GETRANGE', KEYS[1], 0, 99), '^%d+:%d+:(%d+):')\n"
+            "if e and tonumber(e) > tonumber(ARGV[2]) then return 0 end\n"
+            "redis.call('DEL', KEYS[1])\n"
+            "if KEYS[2] ~= '' and string.match(redis.call('GET', KEYS[2]) or '', '^(%x+):') == ARGV[1] then\n"
+            "  redis.call('DEL', KEYS[2]) end\n"
+            "if KEYS[3] ~= '' and redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end\n"
+            "return 1\n",
+};
+
+/* KEYS: the device's. ARGV: prefix of sessions. */
+static const struct redis_script where_script = {
+    .name = "session_where",
+    .text = "local id = string.match(redis.call('GET', KEYS[1]) or '', '^(%x+):')\n"
+            "return id and string.match(redis.call('GETRANGE', ARGV[1] .. id, 0, 99), '^(%d+):') or false\n",
+};
+
+/* --- keys --- */
+
+struct key_text {
+    char text[NODES_PREFIX_MAX + 2 + 2 * NET_PEER_BYTES + 1];
+};
+
+static void key_of(const struct session_store *st, char kind, const void *name, size_t name_len,
+                   struct key_text *out)
+{
+    size_t used = (size_t)snprintf(out->text, sizeof out->text, "%s%c:", nodes_prefix(st->nodes), kind);
+    must(used + 2 * name_len < sizeof out->text);
+    hex_encode(out->text + used, name, name_len);
+}
+
+char *session_store_key(const struct session_store *st, char kind, const void *name, size_t name_len)
+{
+    struct key_text key;
+    key_of(st, kind, name, name_len, &key);
+    return mem_string(key.text);
+}
+
+/* What one session is called in a call of ours. */
+struct session_keys {
+    struct key_text own, device, peer;
+    char id[17];
+    struct redis_number epoch;
+};
+
+static void name_session(const struct session_store *st, const struct session *s, struct session_keys *k)
+{
+    uint8_t id[8];
+    be64_store(id, s->id);
+    hex_encode(k->id, id, sizeof id);
+    key_of(st, 's', id, sizeof id, &k->own);
+    k->device.text[0] = k->peer.text[0] = '\0';
+    if (s->named)
+        key_of(st, 'n', s->name, sizeof s->name, &k->device);
+    if (s->address && s->address->has_address)
+        key_of(st, 'a', s->path.peer_ip, NET_PEER_BYTES, &k->peer);
+}
+
+/* --- the queue --- */
+
+void id_ring_push(struct id_ring *r, uint64_t id, uint64_t now_ms)
+{
+    if (r->count == r->size) {
+        size_t size = r->size ? r->size * 2 : 64;
+        struct id_entry *entries = mem_array(size, sizeof *entries);
+        for (size_t i = 0; i < r->count; i++)
+            entries[i] = r->entries[(r->first + i) & (r->size - 1)];
+        free(r->entries);
+        *r = (struct id_ring){.entries = entries, .count = r->count, .size = size};
+    }
+    r->entries[(r->first + r->count++) & (r->size - 1)] = (struct id_entry){id, now_ms};
+}
+
+struct id_entry id_ring_pop(struct id_ring *r)
+{
+    struct id_entry entry = r->entries[r->first];
+    r->first = (r->first + 1) & (r->size - 1);
+    if (--r->count == 0) { /* a storm's ring is given back */
+        free(r->entries);
+        *r = (struct id_ring){0};
+    }
+    return entry;
+}
+
+static void on_write_due(struct deadline *write, uint64_t now_ms);
+
+static void plan(struct session_store *st, uint64_t at_ms)
+{
+    if (!deadline_is_set(&st->write) || st->write.at_ms > at_ms)
+        deadline_set(st->deadlines, &st->write, at_ms, on_write_due);
+}
+
+static void show_backlog(struct session_store *st, uint64_t now_ms)
+{
+    uint64_t oldest_ms = now_ms;
+    if (st->urgent.count > 0)
+        oldest_ms = st->urgent.entries[st->urgent.first].since_ms;
+    if (st->lazy.count > 0 && st->lazy.entries[st->lazy.first].since_ms < oldest_ms)
+        oldest_ms = st->lazy.entries[st->lazy.first].since_ms;
+    st->dirty->value = st->urgent.count + st->lazy.count;
+    st->behind_ms->value = now_ms - oldest_ms;
+}
+
+void session_store_changed(struct session_store *st, struct session *s, bool urgent)
+{
+    enum session_dirt dirt = urgent ? SESSION_DIRTY_URGENT : SESSION_DIRTY;
+    if (s->dirt >= dirt)
+        return;
+    uint64_t now_ms = clock_ms();
+    id_ring_push(urgent ? &st->urgent : &st->lazy, s->id, now_ms);
+    s->dirt = dirt;
+    plan(st, urgent ? now_ms : now_ms + WRITE_EVERY_MS);
+}
+
+/* --- writing --- */
+
+struct batch {
+    struct session_store *st;
+    size_t count;
+    uint32_t tell; /* let_go: whom */
+    bool let_go;
+    struct batch_item {
+        uint64_t id, epoch, send_from;
+    } items[BATCH];
+};
+
+/* What a batch's call is made of. */
+struct call {
+    struct session_keys keys[BATCH];
+    uint8_t images[BATCH][SESSION_IMAGE_MAX];
+    struct redis_number numbers[2 * BATCH + 3];
+    struct redis_arg args[4 + 8 * BATCH];
+};
+
+static uint64_t reserve(const struct session *s)
+{
+    uint64_t left = s->send_limit > s->record.send_seq ? s->send_limit - s->record.send_seq : 0;
+    return left < SESSION_SEND_BLOCK / 2 ? s->record.send_seq + SESSION_SEND_BLOCK : s->send_limit;
+}
+
+static const char *flag_of(const struct batch *b, const struct session *s)
+{
+    if (b->let_go)
+        return s->unproven ? "u" : "r";
+    if (s->unproven)
+        return "p";
+    return s->is_stored ? "h" : "n";
+}
+
+/* False: its owner does not want it kept. */
+static bool add_session(struct session_store *st, struct batch *b, struct call *c, const struct session *s)
+{
+    uint8_t owner[SESSION_OWNER_MAX];
+    size_t i = b->count, owner_len = st->dtls->ops->save(st->dtls->ops_ctx, s, owner);
+    if (owner_len == 0)
+        return false;
+    uint64_t heard_wall_ms = clock_wall_ms() - (clock_ms() - s->heard_ms);
+    struct batch_item *item = &b->items[b->count++];
+    *item = (struct batch_item){.id = s->id, .epoch = s->epoch, .send_from = reserve(s)};
+    size_t image_len =
+        session_image_seal(st->key, s, item->send_from, heard_wall_ms, owner, owner_len, c->images[i]);
+    name_session(st, s, &c->keys[i]);
+    struct redis_arg *keys = &c->args[3 * i], *values = &c->args[3 * BATCH + 4 + 5 * i];
+    keys[0] = redis_arg_text(c->keys[i].own.text);
+    keys[1] = redis_arg_text(c->keys[i].device.text);
+    keys[2] = redis_arg_text(c->keys[i].peer.text);
+    values[0] = redis_arg_text(c->keys[i].id);
+    values[1] = redis_arg_int(&c->numbers[2 * i], (int64_t)item->epoch);
+    values[2] = redis_arg_text(flag_of(b, s));
+    values[3] = redis_arg_int(&c->numbers[2 * i + 1], (int64_t)item->send_from);
+    values[4] = (struct redis_arg){c->images[i], image_len};
+    return true;
+}
+
+/* ` ID NODE`. Our own is ended by whoever named the new one. */
+static void on_replaced(struct session_store *st, const char *what)
+{
+    char *end;
+    uint64_t id = strtoull(what, &end, 16);
+    unsigned long node = strtoul(end, NULL, 10);
+    if (node < NODES_MAX && node != nodes_id(st->nodes))
+        session_loads_tell(st, (uint32_t)node, MESSAGE_REPLACED, id);
+}
+
+static void on_item(struct session_store *st, const struct batch_item *item, const char *said)
+{
+    struct session *s = session_table_find_id(&st->dtls->sessions, item->id);
+    if (*said == 'w') {
+        char *end;
+        uint64_t epoch = strtoull(said + 1, &end, 10);
+        st->written->value++;
+        if (*end)
+            on_replaced(st, end);
+        if (s && s->epoch == item->epoch) {
+            s->is_stored = true;
+            s->epoch = epoch;
+            if (item->send_from > s->send_limit)
+                s->send_limit = item->send_from;
+        }
+        return;
+    }
+    if (s && s->epoch > item->epoch) /* sent before the answer that raised it: not lost, only late */
+        session_store_changed(st, s, false);
+    if (!s || s->epoch != item->epoch)
+        return;
+    st->lost->value++;
+    log_info("session.lost session=%016" PRIx64 " why=%s", s->id, *said == 'l' ? "taken" : "replaced");
+    dtls_end(s, *said == 'l' ? SESSION_END_MOVED : SESSION_END_REPLACED, false);
+}
+
+static void finish_flush(struct session_store *st, bool all)
+{
+    void (*done)(void *arg, bool all) = st->flushed;
+    if (!done)
+        return;
+    st->flushed = NULL;
+    deadline_cancel(st->deadlines, &st->flush_limit);
+    done(st->flushed_arg, all);
+}
+
+static void write_more(struct session_store *st);
+
+/* A batch that was not written: as if its sessions had just changed again. */
+static void put_back(struct session_store *st, const struct batch *b)
+{
+    st->write_failed = true;
+    for (size_t i = 0; i < b->count; i++) {
+        struct session *s = session_table_find_id(&st->dtls->sessions, b->items[i].id);
+        if (s && s->epoch == b->items[i].epoch)
+            session_store_changed(st, s, false);
+    }
+}
+
+static void on_written(void *arg, const struct redis_reply *reply)
+{
+    struct batch *b = arg;
+    struct session_store *st = b->st;
+    st->batches--;
+    if (!st->dtls) { /* stopped */
+        free(b);
+        return;
+    }
+    if (redis_kind(reply) != REDIS_LIST || redis_count(reply) != b->count)
+        put_back(st, b);
+    else
+        for (size_t i = 0; i < b->count; i++)
+            on_item(st, &b->items[i], redis_text(redis_item(reply, i), NULL));
+    if (b->let_go) /* written or not, we hold it no more */
+        session_loads_tell(st, b->tell, MESSAGE_DONE, b->items[0].id);
+    free(b);
+    write_more(st);
+}
+
+static bool send_batch(struct session_store *st, struct batch *b, struct call *c)
+{
+    char prefix[NODES_PREFIX_MAX + 3];
+    size_t keys = 3 * b->count;
+    (void)snprintf(prefix, sizeof prefix, "%ss:", nodes_prefix(st->nodes));
+    memmove(&c->args[keys], &c->args[3 * BATCH], (4 + 5 * b->count) * sizeof c->args[0]);
+    struct redis_arg *head = &c->args[keys];
+    head[0] = redis_arg_int(&c->numbers[2 * BATCH], nodes_id(st->nodes));
+    head[1] = redis_arg_int(&c->numbers[2 * BATCH + 1], (int64_t)nodes_incarnation(st->nodes));
+    head[2] = redis_arg_int(&c->numbers[2 * BATCH + 2], (int64_t)st->expiry_ms);
+    head[3] = redis_arg_text(prefix);
+    if (!redis_run(st->redis, &write_script, c->args, keys, keys + 4 + 5 * b->count, on_written, b))
+        return false;
+    st->batches++;
+    return true;
+}
+
+/* What is due: urgent ones at once, the others LAZY_MS after they changed, or at once when everything is
+ * flushed. */
+static bool next_due(struct session_store *st, uint64_t now_ms, uint64_t *id)
+{
+    struct id_ring *r = st->urgent.count > 0 ? &st->urgent : &st->lazy;
+    if (r->count == 0 || (r == &st->lazy && !st->flushed && r->entries[r->first].since_ms + LAZY_MS > now_ms))
+        return false;
+    *id = id_ring_pop(r).id;
+    return true;
+}
+
+static struct batch *fill_batch(struct session_store *st, struct call *c, uint64_t now_ms)
+{
+    struct batch *b = mem_alloc(sizeof *b);
+    uint64_t id;
+    b->st = st;
+    while (b->count < BATCH && next_due(st, now_ms, &id)) {
+        struct session *s = session_table_find_id(&st->dtls->sessions, id);
+        if (!s || s->dirt == SESSION_CLEAN)
+            continue; /* ended, or written since it was put there twice */
+        s->dirt = SESSION_CLEAN;
+        (void)add_session(st, b, c, s);
+    }
+    if (b->count > 0)
+        return b;
+    free(b);
+    return NULL;
+}
+
+static void remove_gone(struct session_store *st);
+
+static void write_more(struct session_store *st)
+{
+    static struct call call; /* 25 KB: not for the stack; loop thread only */
+    uint64_t now_ms = clock_ms();
+    remove_gone(st);
+    for (int i = 0; i < BATCHES_PER_TURN && st->batches < BATCHES_MAX && nodes_is_in(st->nodes); i++) {
+        struct batch *b = fill_batch(st, &call, now_ms);
+        if (!b)
+            break;
+        if (!send_batch(st, b, &call)) {
+            put_back(st, b);
+            free(b);
+            break;
+        }
+    }
+    bytes_wipe(call.images, sizeof call.images);
+    show_backlog(st, now_ms);
+    if (st->urgent.count + st->lazy.count > 0 || st->gone)
+        plan(st, now_ms + WRITE_EVERY_MS);
+    else if (st->batches == 0)
+        finish_flush(st, !st->write_failed);
+}
+
+static void on_write_due(struct deadline *write, uint64_t now_ms)
+{
+    (void)now_ms;
+    write_more((struct session_store *)((char *)write - offsetof(struct session_store, write)));
+}
+
+bool session_store_let_go(struct session_store *st, struct session *s, uint32_t to)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    struct batch *b = mem_alloc(sizeof *b);
+    *b = (struct batch){.st = st, .let_go = true, .tell = to};
+    bool sent = add_session(st, b, call, s) && send_batch(st, b, call);
+    if (!sent)
+        free(b);
+    else
+        st->let_go->value++;
+    bytes_wipe(call, sizeof *call);
+    free(call);
+    return sent;
+}
+
+/* --- removing --- */
+
+struct session_gone {
+    struct session_gone *prev, *next;
+    struct session_keys keys;
+    uint64_t epoch;
+};
+
+void session_store_ended(struct session_store *st, const struct session *s)
+{
+    if (!s->is_stored && s->dirt == SESSION_CLEAN)
+        return;
+    if (st->gone_count ==
+        GONE_MAX) { /* it expires by itself, and its key is asked for again when it comes back */
+        st->gone_dropped->value++;
+        return;
+    }
+    struct session_gone *g = mem_alloc(sizeof *g);
+    g->epoch = s->epoch;
+    name_session(st, s, &g->keys);
+    DL_APPEND(st->gone, g);
+    st->gone_count++;
+    plan(st, clock_ms());
+}
+
+static void remove_gone(struct session_store *st)
+{
+    struct session_gone *g, *next;
+    int left = BATCHES_PER_TURN * BATCH;
+    DL_FOREACH_SAFE (st->gone, g, next) {
+        struct redis_number epoch;
+        struct redis_arg args[] = {redis_arg_text(g->keys.own.text), redis_arg_text(g->keys.device.text),
+                                   redis_arg_text(g->keys.peer.text), redis_arg_text(g->keys.id),
+                                   redis_arg_int(&epoch, (int64_t)g->epoch)};
+        if (left-- == 0 || !redis_run(st->redis, &remove_script, args, 3, 5, NULL, NULL))
+            return;
+        DL_DELETE(st->gone, g);
+        st->gone_count--;
+        free(g);
+    }
+}
+
+/* --- where a device is --- */
+
+struct where {
+    session_where_fn *done;
+    void *arg;
+    struct session_store *st;
+    struct deadline later; /* for an answer that is known too early */
+};
+
+static void on_where(void *arg, const struct redis_reply *reply)
+{
+    struct where w = *(struct where *)arg;
+    free(arg);
+    if (redis_kind(reply) == REDIS_TEXT)
+        w.done(w.arg, true, false, (uint32_t)redis_int(reply));
+    else
+        w.done(w.arg, false, !reply || redis_kind(reply) == REDIS_ERROR, 0);
+}
+
+static void on_where_away(struct deadline *later, uint64_t now_ms)
+{
+    (void)now_ms;
+    on_where((char *)later - offsetof(struct where, later), NULL);
+}
+
+void session_store_where(struct session_store *st, const uint8_t name[SESSION_NAME_BYTES],
+                         session_where_fn *done, void *arg)
+{
+    struct where *w = mem_alloc(sizeof *w);
+    struct key_text key, prefix;
+    *w = (struct where){.done = done, .arg = arg, .st = st};
+    key_of(st, 'n', name, SESSION_NAME_BYTES, &key);
+    key_of(st, 's', NULL, 0, &prefix);
+    struct redis_arg args[] = {redis_arg_text(key.text), redis_arg_text(prefix.text)};
+    if (!redis_run(st->redis, &where_script, args, 1, 2, on_where, w))
+        deadline_set(st->deadlines, &w->later, clock_ms(), on_where_away);
+}
+
+/* --- life --- */
+
+void session_store_joined(struct session_store *st, bool again)
+{
+    if (again) {
+        st->generation++;
+        for (struct session *s = st->dtls->sessions.newest; s; s = s->older) /* once in a lapsed lease */
+            session_store_changed(st, s, false);
+    }
+    session_loads_joined(st);
+    plan(st, clock_ms());
+}
+
+static void on_flush_limit(struct deadline *limit, uint64_t now_ms)
+{
+    (void)now_ms;
+    finish_flush((struct session_store *)((char *)limit - offsetof(struct session_store, flush_limit)),
+                 false);
+}
+
+void session_store_flush(struct session_store *st, void (*done)(void *arg, bool all), void *arg)
+{
+    st->flushed = done;
+    st->flushed_arg = arg;
+    st->write_failed = false;
+    deadline_set(st->deadlines, &st->flush_limit, clock_ms() + (nodes_is_in(st->nodes) ? FLUSH_MAX_MS : 0),
+                 on_flush_limit);
+    plan(st, clock_ms());
+}
+
+static void add_metrics(struct session_store *st, struct metrics *m)
+{
+    st->dirty = metrics_add(m, METRIC_GAUGE, "cyan_session_store_waiting", NULL,
+                            "Sessions that changed and are not written yet");
+    st->behind_ms = metrics_add(m, METRIC_GAUGE, "cyan_session_store_behind_ms", NULL,
+                                "How long the first of them has waited");
+    st->written =
+        metrics_add(m, METRIC_COUNTER, "cyan_session_store_written_total", NULL, "Sessions written");
+    st->lost = metrics_add(m, METRIC_COUNTER, "cyan_session_store_lost_total", NULL,
+                           "Sessions that turned out to be another node's, or replaced there");
+    st->taken_exact = metrics_add(m, METRIC_COUNTER, "cyan_session_store_taken_total", "image=\"exact\"",
+                                  "Sessions taken over, by whether their image was exact");
+    st->taken_behind = metrics_add(m, METRIC_COUNTER, "cyan_session_store_taken_total", "image=\"behind\"",
+                                   "Sessions taken over, by whether their image was exact");
+    st->let_go = metrics_add(m, METRIC_COUNTER, "cyan_session_store_let_go_total", NULL,
+                             "Sessions given to a node that asked");
+    st->misses = metrics_add(m, METRIC_COUNTER, "cyan_session_store_misses_total", NULL,
+                             "Sessions looked for that nobody has");
+    st->seek_refused =
+        metrics_add(m, METRIC_COUNTER, "cyan_session_store_seek_refused_total", NULL,
+                    "Records of unknown sessions that were not looked for: too many, or Redis away");
+    st->gone_dropped = metrics_add(m, METRIC_COUNTER, "cyan_session_store_gone_dropped_total", NULL,
+                                   "Ended sessions that could not be removed from Redis");
+}
+
+struct session_store *session_store_new(struct dtls *dtls, const struct server_key *key, struct redis *redis,
+                                        struct nodes *nodes, struct deadlines *deadlines,
+                                        struct metrics *metrics, uint64_t expiry_ms)
+{
+    struct session_store *st = mem_alloc(sizeof *st);
+    st->dtls = dtls;
+    st->redis = redis;
+    st->nodes = nodes;
+    st->deadlines = deadlines;
+    st->expiry_ms = expiry_ms;
+    bucket_init(&st->strangers, STRANGERS_PER_S, STRANGERS_PER_S, clock_ms());
+    server_key_derive(key, SESSION_IMAGE_LABEL, st->key);
+    add_metrics(st, metrics);
+    nodes_on(nodes, NODES_SESSIONS, session_loads_receive, st);
+    dtls_set_store(dtls, st);
+    return st;
+}
+
+void session_store_stop(struct session_store *st)
+{
+    dtls_set_store(st->dtls, NULL);
+    st->dtls = NULL;
+    session_loads_drop(st);
+    deadline_cancel(st->deadlines, &st->write);
+    deadline_cancel(st->deadlines, &st->flush_limit);
+}
+
+void session_store_free(struct session_store *st)
+{
+    struct session_gone *g, *next;
+    must(!st->dtls);
+    DL_FOREACH_SAFE (st->gone, g, next)
+        free(g);
+    free(st->urgent.entries);
+    free(st->lazy.entries);
+    bytes_wipe(st->key, sizeof st->key);
+    free(st);
+}
