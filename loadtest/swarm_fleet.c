@@ -88,6 +88,11 @@ void swarm_fleet_rest(struct swarm_fleet *f, uint32_t i)
     put_to_rest(a);
 }
 
+void swarm_fleet_replay(struct swarm_fleet *f, uint32_t i)
+{
+    swarm_past_replay_all(f->rests[i].past, &f->rests[i].record, &f->rests[i].audit);
+}
+
 bool swarm_fleet_init(struct swarm_fleet *f, struct swarm_world *world, const struct swarm_choice *choice,
                       char error[SWARM_ERROR_SIZE])
 {
@@ -106,6 +111,8 @@ void swarm_fleet_deinit(struct swarm_fleet *f)
 {
     for (uint32_t i = 0; f->awake && i < f->count; i++)
         swarm_fleet_rest(f, i);
+    for (uint32_t i = 0; f->rests && i < f->count; i++)
+        swarm_rest_clear(&f->rests[i]);
     if (f->world)
         deadline_cancel(&f->world->loop.deadlines, &f->sweep);
     free(f->rests);

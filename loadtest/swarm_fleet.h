@@ -33,6 +33,8 @@ void swarm_fleet_deinit(struct swarm_fleet *f);
 void swarm_fleet_wake(struct swarm_fleet *f, uint32_t i);
 /* Whatever it is doing; nothing when at rest. */
 void swarm_fleet_rest(struct swarm_fleet *f, uint32_t i);
+/* An eavesdropper sends again what a device at rest once sent (swarm_replay.h). */
+void swarm_fleet_replay(struct swarm_fleet *f, uint32_t i);
 bool swarm_fleet_is_awake(const struct swarm_fleet *f, uint32_t i);
 
 #endif

@@ -1,6 +1,7 @@
 #include "swarm_hold.h"
 #include "swarm_control.h"
 #include "swarm_phase.h"
+#include "swarm_rests.h"
 #include "swarm_run.h"
 #include "swarm_server_key.h"
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct hold {
     struct swarm_fleet fleet;
     struct swarm_phase phase;
     struct swarm_control *control; /* ours, NULL without --control */
+    char error[SWARM_ERROR_SIZE];
 };
 
 /* NULL = done, else why not. */
@@ -91,23 +93,50 @@ static const char *do_storm(struct hold *h, json_t *command)
 
     start(h, plan, command, is_resting);
     for (uint32_t i = 0; i < h->phase.plan.count; i++) {
-        h->fleet.rests[h->phase.plan.numbers[i]].has_session = false;
+        swarm_rest_clear(&h->fleet.rests[h->phase.plan.numbers[i]]);
         h->fleet.rests[h->phase.plan.numbers[i]].told_reset = false;
     }
     return NULL;
 }
 
+/* At once, and no phase: what comes of it is in the counts of the next line. */
+static const char *do_replay(struct hold *h, json_t *command)
+{
+    double wanted = number_of(command, "count", h->fleet.count);
+    uint32_t count = wanted < h->fleet.count ? (uint32_t)wanted : h->fleet.count;
+    uint32_t *numbers = swarm_phase_pick(&h->fleet, &count, is_dormant);
+
+    for (uint32_t i = 0; i < count; i++)
+        swarm_fleet_replay(&h->fleet, numbers[i]);
+    free(numbers);
+    return NULL;
+}
+
 static const char *do_status(struct hold *h, json_t *command)
 {
+    const struct swarm_net_counts *net = swarm_net_count(h->world.loop.env.net);
     uint32_t sessions = 0;
+    json_t *line;
 
     (void)command;
     for (uint32_t i = 0; i < h->fleet.count; i++)
         sessions += h->fleet.rests[i].has_session;
-    swarm_control_print(json_pack("{s:s,s:I,s:I,s:I}", "event", "status", "devices",
-                                  (json_int_t)h->fleet.count, "sessions", (json_int_t)sessions, "awake",
-                                  (json_int_t)h->fleet.awake_count));
+    line = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "event", "status", "devices",
+                     (json_int_t)h->fleet.count, "sessions", (json_int_t)sessions, "awake",
+                     (json_int_t)h->fleet.awake_count, "sent", (json_int_t)net->sent, "received",
+                     (json_int_t)net->received, "unclaimed", (json_int_t)net->unclaimed);
+    swarm_run_truths(&h->world, line);
+    swarm_control_print(line);
     return NULL;
+}
+
+static const char *do_save(struct hold *h, json_t *command)
+{
+    const char *path = json_string_value(json_object_get(command, "file"));
+
+    if (!path)
+        return "file is needed";
+    return swarm_rests_save(&h->fleet, path, h->error) ? NULL : h->error;
 }
 
 static const char *do_quit(struct hold *h, json_t *command)
@@ -121,10 +150,8 @@ static const struct {
     const char *name;
     command_fn *run;
     bool is_phase; /* one at a time */
-} table[] = {{"quit", do_quit, false},
-             {"ramp", do_ramp, true},
-             {"status", do_status, false},
-             {"storm", do_storm, true},
+} table[] = {{"quit", do_quit, false}, {"ramp", do_ramp, true},      {"replay", do_replay, false},
+             {"save", do_save, true},  {"status", do_status, false}, {"storm", do_storm, true},
              {"wake", do_wake, true}};
 
 static const char *dispatch(struct hold *h, const char *name, json_t *command)
@@ -188,6 +215,8 @@ static bool prepare(struct hold *h, char error[SWARM_ERROR_SIZE])
         return false;
     h->fleet.rested = on_rested;
     h->fleet.owner = h;
+    if (o->load && !swarm_rests_load(&h->fleet, o->load, error))
+        return false;
     if (strcmp(o->profile, "psk") == 0)
         return true;
     h->world.server = swarm_server_key_load(h->world.loop.env.crypto, o->server_key, error);
@@ -198,7 +227,8 @@ static void run(struct hold *h)
 {
     if (h->options->control)
         h->control = swarm_control_start(&h->world.loop.uv, &control_ops, h);
-    (void)do_ramp(h, NULL);
+    if (!h->options->idle)
+        (void)do_ramp(h, NULL);
     swarm_loop_run(&h->world.loop);
     if (h->control)
         swarm_control_close(h->control);
@@ -210,20 +240,22 @@ int swarm_hold(const struct swarm_options *o)
     struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, 1},
                                     .sources = (uint32_t)o->sources,
                                     .shared = (uint32_t)o->shared_sockets};
-    char error[SWARM_ERROR_SIZE] = "";
     bool ok;
 
     if (!swarm_net_parse_server(&net.server, o->server))
         return refuse("--server must be HOST:PORT of a loopback address");
     swarm_loop_init(&h.world.loop, &net, o->time_scale, on_stop, &h);
     h.world.time_scale = o->time_scale;
+    h.world.deaf_greeting = o->deaf_greeting;
+    h.world.loop.env.replay.percent = o->replay;
     h.world.light = !o->full;
-    ok = prepare(&h, error);
+    ok = prepare(&h, h.error);
     if (ok)
         run(&h);
-    else
-        (void)refuse(error);
     swarm_phase_deinit(&h.phase);
+    ok = ok && (!o->save || swarm_rests_save(&h.fleet, o->save, h.error));
+    if (!ok)
+        (void)refuse(h.error);
     swarm_fleet_deinit(&h.fleet);
     swarm_verifier_free(h.world.server);
     swarm_loop_deinit(&h.world.loop);

@@ -318,8 +318,10 @@ void swarm_net_close(struct swarm_net *net)
     uv_close((uv_handle_t *)&net->poll, on_poll_closed);
 }
 
-const struct swarm_net_counts *swarm_net_count(const struct swarm_net *net)
+const struct swarm_net_counts *swarm_net_count(struct swarm_net *net)
 {
+    if (net->shared)
+        net->counts.unclaimed = swarm_shared_unclaimed(net->shared);
     return &net->counts;
 }
 

@@ -31,6 +31,7 @@ struct swarm_net_options {
 
 struct swarm_net_counts {
     uint64_t sent, received, lost, duplicated, reordered;
+    uint64_t unclaimed; /* shared sockets: came for an address nobody has */
 };
 
 struct swarm_net;
@@ -45,7 +46,7 @@ void swarm_net_set_faults(struct swarm_net *net, const struct swarm_faults *faul
 struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
                                 const struct swarm_net_options *options);
 void swarm_net_close(struct swarm_net *net);
-const struct swarm_net_counts *swarm_net_count(const struct swarm_net *net);
+const struct swarm_net_counts *swarm_net_count(struct swarm_net *net);
 
 /* NULL when the system gives no socket (errno says why). */
 struct swarm_port *swarm_port_open(struct swarm_net *net, swarm_port_receive_fn *receive, void *owner);

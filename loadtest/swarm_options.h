@@ -23,10 +23,10 @@ struct swarm_options {
     const char *api, *token, *token_file;
     const char *ledger, *report;
     const char *identity, *psk, *path, *exchange, *suite, *export_dir, *sql, *save, *load;
-    double devices, loss, dup, reorder, rebind_every_s, resume_every_s, event_interval_ms, keepalive_s,
-        sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid, shared_sockets,
-        in_flight, patience_s;
-    bool no_cid, control, derive_keys, full;
+    double devices, loss, dup, reorder, replay, rebind_every_s, resume_every_s, event_interval_ms,
+        keepalive_s, sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid,
+        shared_sockets, in_flight, patience_s;
+    bool no_cid, control, derive_keys, full, idle, deaf_greeting;
 };
 
 enum swarm_parse { SWARM_PARSE_OK, SWARM_PARSE_HELP, SWARM_PARSE_BAD };

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "swarm_cpu.h"
+#include "swarm_run.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,7 @@ static json_t *line_of(struct swarm_phase *p)
                   {"answered", stats->pongs},
                   {"con_timeouts", stats->con_timeouts},
                   {"server_requests", stats->server_requests},
+                  {"challenges", stats->challenges},
                   {"bytes_per_device", resident_bytes / p->fleet->count}};
 
     json_object_set_new(line, "event", json_string(p->plan.name));
@@ -89,6 +91,7 @@ static json_t *line_of(struct swarm_phase *p)
                             json_integer((json_int_t)(stats->first_pong_ms - p->start_ms)));
     json_object_set_new(line, "latency_ms", swarm_samples_json(&stats->online_ms));
     json_object_set_new(line, "done_after_ms", swarm_samples_json(&p->settled_ms));
+    swarm_run_truths(p->fleet->world, line);
     json_object_set_new(line, "handshakes_failed", swarm_reasons_json(&stats->handshakes_failed));
     json_object_set_new(line, "sessions_lost", swarm_reasons_json(&stats->sessions_lost));
     json_object_set_new(line, "refusals", swarm_reasons_json(&stats->refusals));

@@ -14,7 +14,7 @@
 struct swarm_shared {
     struct swarm_shared_options options;
     struct swarm_place *places; /* borrowed: uthash head */
-    uint64_t entered;
+    uint64_t entered, unclaimed;
     uint32_t socket_count;
     int fds[SWARM_SHARED_SOCKETS_MAX];
     struct mmsghdr messages[BATCH];
@@ -158,6 +158,11 @@ static uint32_t key_of(const struct swarm_shared *s, uint32_t socket, struct msg
     return 0;
 }
 
+uint64_t swarm_shared_unclaimed(const struct swarm_shared *shared)
+{
+    return shared->unclaimed;
+}
+
 void swarm_shared_read(struct swarm_shared *shared, uint32_t i)
 {
     int count;
@@ -177,5 +182,7 @@ void swarm_shared_read(struct swarm_shared *shared, uint32_t i)
 
         if (place)
             shared->options.receive(place, shared->datagrams[n], shared->messages[n].msg_len);
+        else
+            shared->unclaimed++;
     }
 }

@@ -46,6 +46,8 @@ void swarm_shared_leave(struct swarm_shared *shared, struct swarm_place *place);
 /* False when it did not go out. */
 bool swarm_shared_send(struct swarm_shared *shared, const struct swarm_place *place, const uint8_t *datagram,
                        size_t datagram_len);
+/* Datagrams that came for an address nobody has. */
+uint64_t swarm_shared_unclaimed(const struct swarm_shared *shared);
 /* Takes a batch off socket i; receive() comes for each datagram that has an owner, and may take and leave
  * places. */
 void swarm_shared_read(struct swarm_shared *shared, uint32_t i);

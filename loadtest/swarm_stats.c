@@ -98,6 +98,7 @@ json_t *swarm_stats_json(const struct swarm_stats *s)
                   {"rebinds", s->rebinds},
                   {"resumes", s->resumes},
                   {"reboots", s->reboots},
+                  {"cold_boots", s->cold_boots},
                   {"goodbyes", s->goodbyes},
                   {"hellos", s->hellos},
                   {"describes", s->describes},
@@ -110,7 +111,9 @@ json_t *swarm_stats_json(const struct swarm_stats *s)
                   {"con_timeouts", s->con_timeouts},
                   {"server_requests", s->server_requests},
                   {"function_calls", s->function_calls},
-                  {"variable_reads", s->variable_reads}};
+                  {"variable_reads", s->variable_reads},
+                  {"server_pings", s->server_pings},
+                  {"challenges", s->challenges}};
 
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         json_object_set_new(root, counts[i].name, json_integer((json_int_t)counts[i].value));

@@ -48,24 +48,24 @@ class Cyan:
                                         os.path.join(self.folder, "redis.log"), CLIENT_CORE)
         wait_for(lambda: os.path.exists(self.redis_socket), "Redis")
 
-    def enrol(self, profile, devices, platforms=None):
-        """The devices of seed "bench PROFILE", in one transaction. Again only for more of them."""
-        if self.enrolled.get(profile, 0) >= devices:
+    def enrol(self, profile, devices, seed="bench"):
+        """The devices of a seed, in one transaction. Again only for more of them."""
+        have = self.enrolled.get((profile, seed), 0)
+        if have >= devices:
             return
+        if have:
+            raise Refused("all devices of a seed are enrolled at once")
         script = os.path.join(self.folder, "enrol.sql")
-        if profile in self.enrolled:
-            self.psql(f"DELETE FROM device WHERE id IN (SELECT device_id FROM device_key WHERE kind = '"
-                      f"{'psk' if profile == 'psk' else 'p256'}')")
         run([os.path.join(self.build, "cyan-swarm"), "keys", "--derive-keys", "--devices", str(devices), "--sql", script]
-            + self.devices(profile))
+            + self.devices(profile, seed))
         run(["psql", "-X", "-q", "-h", self.sockets, "-U", "cyan", "-d", "cyan", "-f", script], 1800)
         os.remove(script)
-        self.enrolled[profile] = devices
+        self.enrolled[profile, seed] = devices
 
     @staticmethod
-    def devices(profile):
+    def devices(profile, seed="bench"):
         """Who they are, for cyan-swarm. None of them waits for the server to ask it what it is."""
-        return ["--profile", profile, "--seed", "bench " + profile, "--platforms", "p2"]
+        return ["--profile", profile, "--seed", f"{seed} {profile}", "--platforms", "p2"]
 
     def psql(self, sql):
         return run(["psql", "-X", "-q", "-A", "-t", "-h", self.sockets, "-U", "cyan", "-d", "cyan", "-c", sql]).strip()
@@ -136,6 +136,7 @@ class Cyan:
         return ["--server", self.address, "--server-pid", str(self.pid), "--server-key",
                 os.path.join(self.keys, "server_key.der"), "--path", "/t", "--derive-keys"] + self.devices(profile)
 
-    def fleet(self):
-        """The same for `cyan-swarm hold`, whose devices are Device OS."""
-        return ["--server", self.address, "--server-key", os.path.join(self.keys, "server_key.der")] + self.devices("deviceos")
+    def fleet(self, seed="bench"):
+        """The same for `cyan-swarm hold` and `run`, whose devices are Device OS."""
+        return (["--server", self.address, "--server-key", os.path.join(self.keys, "server_key.der")]
+                + self.devices("deviceos", seed))

@@ -1,7 +1,6 @@
 """The figures of loadtest/bench: what is measured, of which servers, and what they should come to."""
 
 import dataclasses
-import os
 import statistics
 import sys
 import typing
@@ -151,13 +150,9 @@ def programs(wanted):
 class Lab:
     """The servers, the client, and what came out."""
 
-    def __init__(self, build, folder, started, cyan, options):
-        self.build, self.folder, self.started, self.cyan, self.options = build, folder, started, cyan, options
+    def __init__(self, room, options):
+        self.room, self.cyan, self.say, self.options = room, room.cyan, room.say, options
         self.values = {}  # (figure, server) -> numbers
-
-    @staticmethod
-    def say(text):
-        print("  " + text, file=sys.stderr, flush=True)
 
     def serving(self, server):
         """A context in which this server runs, started anew."""
@@ -165,7 +160,7 @@ class Lab:
 
     def client(self, running, profile, words):
         who = running.client(profile) if running is self.cyan else running.client()
-        return swarm.Swarm(self.build, self.started, os.path.join(self.folder, "swarm.log"), ["bench", *words, *who])
+        return swarm.Swarm(self.room.build, self.room.started, self.room.swarm_log, ["bench", *words, *who])
 
     def bench(self, server, profile, words, seconds):
         with self.serving(server) as running:
@@ -233,7 +228,7 @@ class Serving:
     def __enter__(self):
         lab = self.lab
         if self.server in PROGRAMS:
-            self.running = Peer(self.server, lab.folder, lab.started)
+            self.running = Peer(self.server, lab.room.folder, lab.room.started)
             self.running.start()
             return self.running
         self.running = lab.cyan

@@ -12,8 +12,10 @@ from .processes import CLIENT_CORE, Refused
 class Swarm:
     """One cyan-swarm that talks JSON lines; ends with its stdin."""
 
-    def __init__(self, build, started, log, words):
+    def __init__(self, build, started, log, words, yields=False):
+        """yields: leaves its core to others that want it, where its own speed is not what is looked at."""
         command = [os.path.join(build, "cyan-swarm")] + [str(word) for word in words]
+        command = ["nice", "-n", "15"] + command if yields else command
         self.started, self.log = started, log
         self.process = started.start(command, log, CLIENT_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.buffer = b""
