@@ -47,6 +47,14 @@ static void add_metrics(struct dtls *d, struct metrics *m)
         metrics_add(m, METRIC_GAUGE, "cyan_handshakes_in_flight", NULL, "Handshakes in flight");
 }
 
+static void init_cid_key(struct dtls *d, const struct server_key *key)
+{
+    uint8_t secret[32];
+    server_key_derive(key, "cyan connection ids", secret);
+    hmac_key_init(&d->cid_key, secret, sizeof secret);
+    bytes_wipe(secret, sizeof secret);
+}
+
 struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_key *key,
                       struct deadlines *deadlines, struct metrics *metrics, const struct dtls_ops *ops,
                       void *ops_ctx, char *why, size_t why_size)
@@ -61,7 +69,7 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->deadlines = deadlines;
     d->ops = ops;
     d->ops_ctx = ops_ctx;
-    server_key_derive(key, "cyan connection ids", d->cid_key);
+    init_cid_key(d, key);
     cookie_init(&d->cookies, clock_ms());
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
@@ -102,7 +110,7 @@ void dtls_free(struct dtls *d)
     fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);
-    bytes_wipe(d->cid_key, sizeof d->cid_key);
+    bytes_wipe(&d->cid_key, sizeof d->cid_key);
     free(d);
 }
 

@@ -7,6 +7,7 @@
 #include "handshake/dtls.h"
 #include "handshake/fair_share.h"
 #include "handshake/handshake.h"
+#include "handshake/hmac.h"
 #include "handshake/session_image.h"
 #include "handshake/session_table.h"
 
@@ -55,7 +56,7 @@ struct dtls {
     struct metric *outcomes[HANDSHAKE_OUTCOME_COUNT];
     struct metric *records, *session_gauge, *in_flight_gauge, *ended, *moved, *send_exhausted;
     struct session_store *store; /* borrowed; NULL without Redis */
-    uint8_t cid_key[32];
+    struct hmac_key cid_key;
 };
 
 static inline void dtls_refuse(struct dtls *d, enum dtls_refusal why)
