@@ -1,5 +1,6 @@
 /* main.c: cyan-swarm's commands. */
 #include "swarm_bench.h"
+#include "swarm_hold.h"
 #include "swarm_keys.h"
 #include "swarm_run.h"
 
@@ -22,6 +23,8 @@ int main(int argc, char **argv)
         return swarm_keys_list(&options);
     case SWARM_COMMAND_KEYS:
         return swarm_keys_make(&options);
+    case SWARM_COMMAND_HOLD:
+        return swarm_hold(&options);
     case SWARM_COMMAND_BENCH:
         return swarm_bench_run(&options);
     }

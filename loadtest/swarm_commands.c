@@ -49,6 +49,28 @@ static const char *do_reboot(struct swarm_commands *c, struct swarm_device *d, j
     return NULL;
 }
 
+static const char *do_cold_boot(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    (void)c;
+    (void)command;
+    swarm_device_cold_boot(d);
+    return NULL;
+}
+
+/* An eavesdropper sends again what the device has sent, from another address; all devices without "device".
+ */
+static const char *do_replay(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    if (c->loop->env.replay.percent <= 0)
+        return "--replay is needed: without it nothing is kept";
+    if (!d && text_of(command, "device"))
+        return "no such device";
+    for (size_t i = 0; i < c->device_count; i++)
+        if (!d || d == &c->devices[i])
+            swarm_session_replay(&c->devices[i].session);
+    return NULL;
+}
+
 static const char *do_describe(struct swarm_commands *c, struct swarm_device *d, json_t *command)
 {
     json_t *flags = json_object_get(command, "flags");
@@ -125,6 +147,15 @@ static const char *do_status(struct swarm_commands *c, struct swarm_device *d, j
     return NULL;
 }
 
+/* Counts and percentiles begin anew. */
+static const char *do_clear(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    (void)d;
+    (void)command;
+    swarm_stats_clear(&c->devices[0].world->stats);
+    return NULL;
+}
+
 static const char *do_quit(struct swarm_commands *c, struct swarm_device *d, json_t *command)
 {
     (void)d;
@@ -137,9 +168,10 @@ static const struct {
     const char *name;
     command_fn *run;
     bool needs_device;
-} table[] = {{"describe", do_describe, true}, {"event", do_event, true},   {"goodbye", do_goodbye, true},
-             {"module", do_module, true},     {"ping", do_ping, true},     {"quit", do_quit, false},
-             {"reboot", do_reboot, true},     {"rebind", do_rebind, true}, {"resume", do_resume, true},
+} table[] = {{"clear", do_clear, false},  {"cold_boot", do_cold_boot, true}, {"describe", do_describe, true},
+             {"event", do_event, true},   {"goodbye", do_goodbye, true},     {"module", do_module, true},
+             {"ping", do_ping, true},     {"quit", do_quit, false},          {"reboot", do_reboot, true},
+             {"rebind", do_rebind, true}, {"replay", do_replay, false},      {"resume", do_resume, true},
              {"status", do_status, false}};
 
 static struct swarm_device *find(const struct swarm_commands *c, const char *id)

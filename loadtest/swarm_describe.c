@@ -78,9 +78,12 @@ static void json_add_system(const struct swarm_model *m, json_t *root)
 static void json_add_app(json_t *root)
 {
     json_object_set_new(root, "f",
-                        json_pack("[s,s,s,s]", "digitalread", "digitalwrite", "analogread", "analogwrite"));
-    json_object_set_new(
-        root, "v", json_pack("{s:i,s:i,s:i,s:i}", "temperature", 9, "counter", 2, "version", 4, "flag", 1));
+                        json_pack("[s,s,s,s,s,s]", "digitalread", "digitalwrite", "analogread", "analogwrite",
+                                  "mix", "mixTwo"));
+    json_object_set_new(root, "v",
+                        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "temperature", 9, "counter", 2,
+                                  "version", 4, "flag", 1, "aBool", 1, "anInt", 2, "aString", 4, "aDouble",
+                                  9));
 }
 
 static uint8_t *describe_json(const struct swarm_model *m, unsigned int flags, size_t *len)

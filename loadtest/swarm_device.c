@@ -1,5 +1,7 @@
 #include "swarm_device.h"
 #include "base/clock.h"
+#include "swarm_answers.h"
+#include "swarm_device_private.h"
 #include "swarm_requests.h"
 #include "swarm_schedule.h"
 #include "swarm_talk.h"
@@ -55,12 +57,12 @@ static uint64_t scaled(const struct swarm_device *d, uint64_t ms)
     return (uint64_t)((double)ms * d->world->time_scale);
 }
 
-static void set_life(struct swarm_device *d, uint64_t after_ms)
+void swarm_device_set_life(struct swarm_device *d, uint64_t after_ms)
 {
     deadline_set(deadlines_of(d), &d->life, clock_ms() + after_ms, on_life);
 }
 
-static void enter(struct swarm_device *d, enum swarm_device_state state)
+void swarm_device_enter(struct swarm_device *d, enum swarm_device_state state)
 {
     must(may_enter[d->state] >> state & 1);
     d->state = state;
@@ -80,7 +82,7 @@ void swarm_device_error(struct swarm_device *d, const char *what)
     swarm_device_notice(d, "protocol_error", json_pack("{s:s}", "what", what));
 }
 
-static uint64_t keepalive_ms(const struct swarm_device *d)
+uint64_t swarm_device_keepalive_ms(const struct swarm_device *d)
 {
     if (d->world->keepalive_ms)
         return scaled(d, d->world->keepalive_ms);
@@ -105,26 +107,26 @@ static void back_off(struct swarm_device *d)
         d->failures++;
     if (doublings > BACK_OFF_DOUBLINGS_MAX)
         doublings = BACK_OFF_DOUBLINGS_MAX;
-    set_life(d, scaled(d, (uint64_t)BACK_OFF_MS << doublings));
+    swarm_device_set_life(d, scaled(d, (uint64_t)BACK_OFF_MS << doublings));
 }
 
-static void went_offline(struct swarm_device *d, const char *reason)
+void swarm_device_went_offline(struct swarm_device *d, const char *reason)
 {
     link_down(d);
-    enter(d, SWARM_DEVICE_OFFLINE);
+    swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
     back_off(d);
     swarm_device_notice(d, "offline", json_pack("{s:s}", "reason", reason));
 }
 
 /* The session is dead and nobody asked for it: full handshake next. */
-static void lose(struct swarm_device *d, const char *reason)
+void swarm_device_lose(struct swarm_device *d, const char *reason)
 {
     swarm_reasons_add(&d->world->stats.sessions_lost, reason);
     swarm_session_drop(&d->session);
-    went_offline(d, reason);
+    swarm_device_went_offline(d, reason);
 }
 
-static bool can_resume(const struct swarm_device *d)
+bool swarm_device_can_resume(const struct swarm_device *d)
 {
     return swarm_session_can_move(&d->session) || swarm_device_is_deviceos(d);
 }
@@ -132,19 +134,19 @@ static bool can_resume(const struct swarm_device *d)
 /* The link is bad and the session may be good: resume over a new socket (device-protocol 2.8). */
 static void link_failed(struct swarm_device *d, const char *reason)
 {
-    if (!can_resume(d) || d->resume_uses >= RESUME_USES_MAX) {
-        lose(d, swarm_session_lost_by_move(&d->session) ? "silent_after_move" : reason);
+    if (!swarm_device_can_resume(d) || d->resume_uses >= RESUME_USES_MAX) {
+        swarm_device_lose(d, swarm_session_lost_by_move(&d->session) ? "silent_after_move" : reason);
         return;
     }
     swarm_session_suspend(&d->session);
-    went_offline(d, reason);
+    swarm_device_went_offline(d, reason);
 }
 
 /* --- connecting --- */
 
 static void greet(struct swarm_device *d)
 {
-    enter(d, SWARM_DEVICE_GREETING);
+    swarm_device_enter(d, SWARM_DEVICE_GREETING);
     swarm_talk_hello(d);
 }
 
@@ -152,19 +154,19 @@ static void connect_anew(struct swarm_device *d)
 {
     struct swarm_credentials credentials = swarm_model_credentials(d->model, d->world->server);
 
-    enter(d, SWARM_DEVICE_CONNECTING);
+    swarm_device_enter(d, SWARM_DEVICE_CONNECTING);
     d->started_ms = clock_ms();
     d->resume_uses = 0;
     if (!swarm_session_open(&d->session, &credentials, clock_ms())) {
         swarm_reasons_add(&d->world->stats.handshakes_failed, "no_socket");
-        went_offline(d, "no_socket");
+        swarm_device_went_offline(d, "no_socket");
     }
 }
 
 static void connect_again(struct swarm_device *d)
 {
     if (!swarm_session_resume(&d->session)) {
-        went_offline(d, "no_socket");
+        swarm_device_went_offline(d, "no_socket");
         return;
     }
     d->started_ms = clock_ms();
@@ -174,14 +176,15 @@ static void connect_again(struct swarm_device *d)
         greet(d);
         return;
     }
-    enter(d, SWARM_DEVICE_RESUMING);
+    swarm_device_enter(d, SWARM_DEVICE_RESUMING);
     swarm_talk_ping(d);
-    set_life(d, scaled(d, PING_WAIT_MS));
+    swarm_device_set_life(d, scaled(d, PING_WAIT_MS));
 }
 
+/* A session that was taken up three times in vain is not taken up again (device-protocol 2.7). */
 static void connect_device(struct swarm_device *d)
 {
-    if (d->session.state == SWARM_SESSION_SUSPENDED)
+    if (d->session.state == SWARM_SESSION_SUSPENDED && d->resume_uses < RESUME_USES_MAX)
         connect_again(d);
     else
         connect_anew(d);
@@ -208,7 +211,7 @@ static void on_failed(void *owner, enum swarm_dtls_result result, uint8_t alert)
         (void)snprintf(reason, sizeof(reason), "%s", swarm_dtls_result_name(result));
     swarm_reasons_add(&d->world->stats.handshakes_failed, reason);
     swarm_device_notice(d, "failed", json_pack("{s:s}", "reason", reason));
-    went_offline(d, reason);
+    swarm_device_went_offline(d, reason);
 }
 
 /* An alert before Hello was acknowledged is the server's answer to who we are, and no death of a session. */
@@ -224,22 +227,24 @@ static void on_ended(void *owner, uint8_t alert)
     } else {
         swarm_reasons_add(&d->world->stats.sessions_lost, reason);
     }
-    went_offline(d, reason);
+    swarm_device_went_offline(d, reason);
 }
 
 static void became_online(struct swarm_device *d)
 {
-    enter(d, SWARM_DEVICE_ONLINE);
+    swarm_device_enter(d, SWARM_DEVICE_ONLINE);
     d->failures = 0;
     swarm_samples_add(&d->world->stats.online_ms, clock_ms() - d->started_ms);
-    set_life(d, keepalive_ms(d));
+    swarm_device_set_life(d, swarm_device_keepalive_ms(d));
     swarm_device_notice(d, "online",
                         json_pack("{s:i,s:i,s:s}", "platform", (int)d->model->platform->id, "handshakes",
                                   (int)d->handshakes, "profile",
                                   swarm_device_is_deviceos(d) ? "deviceos" : "psk"));
+    if (d->world->settled)
+        d->world->settled(d->world, d);
 }
 
-static void settle(struct swarm_device *d)
+void swarm_device_settle(struct swarm_device *d)
 {
     if (d->state == SWARM_DEVICE_SETTLING && d->settle_left == 0)
         became_online(d);
@@ -255,168 +260,11 @@ static void on_message(void *owner, const uint8_t *data, size_t data_len)
     if (data_len > swarm_platform_max_message(d->model->platform, d->model->firmware.system_version))
         swarm_device_error(d, "message_too_long");
     if (d->state == SWARM_DEVICE_ONLINE && !d->pinged_ms) /* any message will do instead of a ping: 2.10 */
-        set_life(d, keepalive_ms(d));
+        swarm_device_set_life(d, swarm_device_keepalive_ms(d));
     swarm_exchange_receive(&d->exchange, data, data_len);
 }
-
-static void on_exchange_send(void *owner, const uint8_t *data, size_t data_len)
-{
-    struct swarm_device *d = owner;
-
-    swarm_session_send(&d->session, data, data_len);
-}
-
-static void on_exchange_request(void *owner, const struct swarm_coap_in *in)
-{
-    swarm_requests_take(owner, in);
-}
-
-static void on_disowned(void *owner)
-{
-    struct swarm_device *d = owner;
-
-    if (!swarm_device_is_deviceos(d)) /* RFC 7252 4.2: of a message long forgotten */
-        return;
-    swarm_device_error(d, "reset");
-    lose(d, "reset");
-}
-
-static void on_malformed(void *owner)
-{
-    swarm_device_error(owner, "malformed_coap");
-}
-
-static void on_timed_out(void *owner, const struct swarm_con *con)
-{
-    struct swarm_device *d = owner;
-
-    d->world->stats.con_timeouts++;
-    if (d->state == SWARM_DEVICE_LEAVING || (con->kind & ~SWARM_SETTLING) == SWARM_KIND_GOODBYE)
-        return;
-    lose(d, swarm_session_lost_by_move(&d->session) ? "silent_after_move" : "unacknowledged");
-}
-
-static void on_hello_answer(struct swarm_device *d, const struct swarm_coap_in *in)
-{
-    char reason[SWARM_REASON_SIZE];
-
-    if (d->state != SWARM_DEVICE_GREETING)
-        return;
-    if (in->code >= SWARM_COAP_CODE(4, 0)) {
-        (void)snprintf(reason, sizeof(reason), "hello_%u.%02u", in->code >> 5U, in->code & 31U);
-        swarm_reasons_add(&d->world->stats.refusals, reason);
-        swarm_device_notice(d, "failed", json_pack("{s:s}", "reason", reason));
-        swarm_session_drop(&d->session);
-        went_offline(d, reason);
-        return;
-    }
-    enter(d, SWARM_DEVICE_SETTLING);
-    swarm_talk_introduce(d);
-}
-
-static void on_event_answer(struct swarm_device *d, const struct swarm_con *con,
-                            const struct swarm_coap_in *in)
-{
-    struct swarm_stats *stats = &d->world->stats;
-    const char *name = con->arg, *data = name + strlen(name) + 1;
-    bool taken = in->type == SWARM_ACK && in->code < SWARM_COAP_CODE(3, 0);
-
-    if (!taken) {
-        stats->events_rejected++;
-        swarm_device_notice(d, "rejected",
-                            json_pack("{s:s,s:s,s:i}", "name", name, "data", data, "code", (int)in->code));
-        return;
-    }
-    stats->events_acked++;
-    swarm_samples_add(&stats->event_rtt_ms, clock_ms() - con->sent_ms);
-    if (d->world->acknowledged)
-        d->world->acknowledged(d->world, d, name, data, con->mid);
-    swarm_device_notice(d, "acked",
-                        json_pack("{s:s,s:s,s:i}", "name", name, "data", data, "mid", (int)con->mid));
-}
-
-static void on_pong(struct swarm_device *d, const struct swarm_con *con, const struct swarm_coap_in *in)
-{
-    bool resumed = d->state == SWARM_DEVICE_RESUMING;
-
-    if (in->type == SWARM_RST && swarm_device_is_deviceos(d)) {
-        swarm_device_error(d, "reset");
-        lose(d, "reset");
-        return;
-    }
-    d->pinged_ms = 0;
-    d->world->stats.pongs++;
-    swarm_samples_add(&d->world->stats.ping_rtt_ms, clock_ms() - con->sent_ms);
-    if (!resumed) {
-        set_life(d, keepalive_ms(d));
-        return;
-    }
-    deadline_cancel(deadlines_of(d), &d->life);
-    enter(d, SWARM_DEVICE_SETTLING);
-    swarm_talk_resumed(d);
-}
-
-/* Devices read bytes 6 to 9 of a piggybacked answer blindly (device-protocol 4.12). */
-static void on_time_answer(struct swarm_device *d, const struct swarm_con *con,
-                           const struct swarm_coap_in *in)
-{
-    if (in->code != SWARM_COAP_CODE(2, 5) || in->token.len != 1 || in->token.bytes[0] != con->token ||
-        in->payload.len != 4 || in->has_format)
-        swarm_device_error(d, "time_form");
-}
-
-static void on_answered(void *owner, const struct swarm_con *con, const struct swarm_coap_in *in)
-{
-    struct swarm_device *d = owner;
-    unsigned int kind = con->kind & (unsigned int)~SWARM_SETTLING;
-
-    if (con->kind & SWARM_SETTLING)
-        d->settle_left--;
-    if (in->type == SWARM_ACK && in->code == SWARM_COAP_CODE(2, 5) && kind != SWARM_KIND_TIME)
-        swarm_device_error(d, "code_2.05_without_time");
-    if (kind == SWARM_KIND_PING) {
-        on_pong(d, con, in);
-        settle(d);
-        return;
-    }
-    if (in->type == SWARM_RST) {
-        on_disowned(d);
-        return;
-    }
-    switch (kind) {
-    case SWARM_KIND_HELLO:
-        on_hello_answer(d, in);
-        break;
-    case SWARM_KIND_DESCRIBE:
-        if (in->code < SWARM_COAP_CODE(4, 0))
-            swarm_talk_describe_on(d, con);
-        else
-            swarm_device_error(d, "describe_refused");
-        break;
-    case SWARM_KIND_TIME:
-        on_time_answer(d, con, in);
-        break;
-    case SWARM_KIND_EVENT:
-        on_event_answer(d, con, in);
-        break;
-    case SWARM_KIND_GOODBYE:
-        set_life(d, 0);
-        break;
-    default:
-        break;
-    }
-    settle(d);
-}
-
 static const struct swarm_session_ops session_ops = {
     .up = on_up, .failed = on_failed, .ended = on_ended, .message = on_message};
-static const struct swarm_exchange_ops exchange_ops = {.send = on_exchange_send,
-                                                       .answered = on_answered,
-                                                       .request = on_exchange_request,
-                                                       .disowned = on_disowned,
-                                                       .timed_out = on_timed_out,
-                                                       .malformed = on_malformed};
-
 /* --- deadlines --- */
 
 static void fall_asleep(struct swarm_device *d)
@@ -424,21 +272,22 @@ static void fall_asleep(struct swarm_device *d)
     bool sleeps = d->sleep_for_ms > 0;
 
     link_down(d);
-    enter(d, sleeps ? SWARM_DEVICE_ASLEEP : SWARM_DEVICE_STOPPED);
-    if (can_resume(d))
+    swarm_device_enter(d, sleeps ? SWARM_DEVICE_ASLEEP : SWARM_DEVICE_STOPPED);
+    if (swarm_device_can_resume(d))
         swarm_session_suspend(&d->session);
     else
         swarm_session_drop(&d->session);
     if (sleeps)
-        set_life(d, d->sleep_for_ms);
+        swarm_device_set_life(d, d->sleep_for_ms);
     swarm_device_notice(d, sleeps ? "asleep" : "stopped", json_object());
 }
 
-static void wake_up(struct swarm_device *d)
+void swarm_device_wake(struct swarm_device *d)
 {
+    must(d->state == SWARM_DEVICE_ASLEEP);
     swarm_schedule_awake(d);
     if (d->session.state != SWARM_SESSION_SUSPENDED)
-        enter(d, SWARM_DEVICE_OFFLINE);
+        swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
     connect_device(d);
 }
 
@@ -452,7 +301,7 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
         connect_device(d);
         break;
     case SWARM_DEVICE_ASLEEP:
-        wake_up(d);
+        swarm_device_wake(d);
         break;
     case SWARM_DEVICE_LEAVING:
         fall_asleep(d);
@@ -466,7 +315,7 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
             break;
         }
         swarm_talk_ping(d);
-        set_life(d, scaled(d, PING_WAIT_MS));
+        swarm_device_set_life(d, scaled(d, PING_WAIT_MS));
         break;
     default:
         break;
@@ -494,11 +343,11 @@ bool swarm_device_rebind(struct swarm_device *d)
 
 bool swarm_device_resume(struct swarm_device *d)
 {
-    if (d->state != SWARM_DEVICE_ONLINE || !can_resume(d))
+    if (d->state != SWARM_DEVICE_ONLINE || !swarm_device_can_resume(d))
         return false;
     swarm_session_suspend(&d->session);
     link_down(d);
-    enter(d, SWARM_DEVICE_OFFLINE);
+    swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
     connect_again(d);
     return true;
 }
@@ -507,25 +356,47 @@ bool swarm_device_goodbye(struct swarm_device *d, uint64_t sleep_ms)
 {
     if (d->state != SWARM_DEVICE_ONLINE)
         return false;
-    enter(d, SWARM_DEVICE_LEAVING);
+    swarm_device_enter(d, SWARM_DEVICE_LEAVING);
     d->sleep_for_ms = sleep_ms;
-    set_life(d, scaled(d, GOODBYE_WAIT_MS));
+    swarm_device_set_life(d, scaled(d, GOODBYE_WAIT_MS));
     swarm_talk_goodbye(d, (uint32_t)((sleep_ms + 999) / 1000));
     return true;
+}
+
+/* What a boot does to memory. */
+static void boot(struct swarm_device *d)
+{
+    link_down(d);
+    swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
+    d->told_reset = false;
+    d->clock_valid = false;
+    d->forced_updates = false;
+    d->failures = 0;
+    d->pins = 0;
+    d->boot_ms = clock_ms();
+    swarm_random(&d->exchange.token, sizeof(d->exchange.token));
+}
+
+void swarm_device_cold_boot(struct swarm_device *d)
+{
+    d->world->stats.cold_boots++;
+    boot(d);
+    if (d->session.state == SWARM_SESSION_UP && swarm_device_can_resume(d))
+        swarm_session_suspend(&d->session);
+    else if (d->session.state != SWARM_SESSION_SUSPENDED)
+        swarm_session_drop(&d->session);
+    swarm_device_notice(d, "offline",
+                        json_pack("{s:s,s:i}", "reason", "cold_boot", "resume_uses", (int)d->resume_uses));
+    swarm_device_set_life(d, 0);
 }
 
 void swarm_device_reboot(struct swarm_device *d)
 {
     d->world->stats.reboots++;
+    boot(d);
     swarm_session_drop(&d->session);
-    link_down(d);
-    enter(d, SWARM_DEVICE_OFFLINE);
-    d->told_reset = false;
-    d->forced_updates = false;
-    d->failures = 0;
-    d->boot_ms = clock_ms();
     swarm_device_notice(d, "offline", json_pack("{s:s}", "reason", "reboot"));
-    set_life(d, 0);
+    swarm_device_set_life(d, 0);
 }
 
 void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct swarm_model *model)
@@ -538,13 +409,14 @@ void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct
     swarm_session_init(&d->session, &world->loop.env, &session_ops, d);
     d->session.device_id = model->profile == SWARM_PROFILE_DEVICEOS ? model->id.bytes : NULL;
     swarm_exchange_init(&d->exchange, &world->loop.deadlines, (uint32_t)scaled(d, ACK_TIMEOUT_MS));
-    d->exchange.ops = &exchange_ops;
+    d->exchange.ops = &swarm_answers_ops;
     d->exchange.owner = d;
 }
 
 void swarm_device_deinit(struct swarm_device *d)
 {
     link_down(d);
+    swarm_exchange_deinit(&d->exchange);
     swarm_session_drop(&d->session);
     deadline_cancel(deadlines_of(d), &d->life);
     swarm_schedule_stop(d);
@@ -552,6 +424,6 @@ void swarm_device_deinit(struct swarm_device *d)
 
 void swarm_device_start(struct swarm_device *d, uint64_t after_ms)
 {
-    set_life(d, after_ms);
+    swarm_device_set_life(d, after_ms);
     swarm_schedule_start(d, clock_ms() + after_ms);
 }

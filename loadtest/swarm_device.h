@@ -54,11 +54,15 @@ struct swarm_world {
     struct swarm_verifier *server; /* ours; NULL when all are PSK */
     double time_scale;
     uint64_t rebind_every_ms, resume_every_ms, event_interval_ms, keepalive_ms,
-        sleep_ms; /* 0 = never, or default */
-    /* Both may be NULL. fields: takes the reference. */
+        sleep_ms;       /* 0 = never, or default */
+    bool deaf_greeting; /* pings are not answered while Hello is unacknowledged, as real devices do */
+    bool light;         /* nothing is said after Hello, or after the ping of a resumed session */
+    /* All may be NULL. fields: takes the reference. settled: the device is online; it must stay until the
+     * call has returned. */
     void (*notice)(struct swarm_world *w, const struct swarm_device *d, const char *event, json_t *fields);
     void (*acknowledged)(struct swarm_world *w, const struct swarm_device *d, const char *name,
                          const char *data, uint16_t mid);
+    void (*settled)(struct swarm_world *w, struct swarm_device *d);
 };
 
 /* A describe on its way in blocks. */
@@ -93,24 +97,47 @@ struct swarm_device {
     uint32_t settle_left;  /* unacknowledged messages of the connection sequence */
     uint32_t handshakes;
     uint32_t pins;       /* digital outputs */
+    uint32_t reads;      /* of variables */
     uint8_t failures;    /* in a row, for the back-off */
     uint8_t resume_uses; /* of the session, since the server was last heard */
     uint8_t etag;
     enum swarm_device_state state;
     bool forced_updates;
-    bool told_reset; /* spark/device/last_reset went out since boot */
-    bool changed;    /* what Hello or describe say has changed since they went out */
+    bool told_reset;  /* spark/device/last_reset went out since boot */
+    bool clock_valid; /* the server has told the time since boot */
+    bool changed;     /* what Hello or describe say has changed since they went out */
+};
+
+/* A device while nothing of it is going on: what a real one keeps in retained memory (device-protocol 2.7).
+ */
+struct swarm_rest {
+    struct swarm_record record;
+    struct swarm_audit audit; /* ours while at rest */
+    struct swarm_past *past;  /* ours while at rest; NULL without replays */
+    uint64_t event_counter;
+    uint16_t mid, handshakes;
+    uint8_t token, resume_uses;
+    bool has_session : 1, told_reset : 1, changed : 1, forced_updates : 1, clock_valid : 1;
 };
 
 void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct swarm_model *model);
 void swarm_device_deinit(struct swarm_device *d);
 void swarm_device_start(struct swarm_device *d, uint64_t after_ms);
+/* In place of swarm_device_deinit, whatever it was doing. */
+void swarm_device_rest(struct swarm_device *d, struct swarm_rest *rest);
+/* After swarm_device_init: ASLEEP as it rested. Takes over what is the rest's. */
+void swarm_device_restore(struct swarm_device *d, struct swarm_rest *rest);
+void swarm_rest_clear(struct swarm_rest *rest); /* no session any more */
+void swarm_device_wake(struct swarm_device *d); /* only when ASLEEP */
 
 /* False when the device is in no state for it. */
 bool swarm_device_publish(struct swarm_device *d, const char *name, const char *data) must_check;
 bool swarm_device_rebind(struct swarm_device *d) must_check;
 bool swarm_device_resume(struct swarm_device *d) must_check;
 bool swarm_device_goodbye(struct swarm_device *d, uint64_t sleep_ms) must_check;
+/* Power was gone and came back: memory is lost but for the session, which is good for three such starts
+ * without a word of the server (device-protocol 2.7); the fourth is a handshake. */
+void swarm_device_cold_boot(struct swarm_device *d);
 /* A new session with everything told again. */
 void swarm_device_reboot(struct swarm_device *d);
 

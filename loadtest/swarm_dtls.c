@@ -540,7 +540,12 @@ static enum swarm_dtls_result take_record(struct swarm_dtls *d, const struct swa
     if (view->seq >> 48 > 1 || (sealed && !d->keys_ready))
         return SWARM_DTLS_OK;
     if (sealed) {
-        if (swarm_record_open(d->params.crypto, d->params.record, view, plain, &body_len) != SWARM_OPEN_OK) {
+        enum swarm_open opened =
+            swarm_record_open(d->params.crypto, d->params.record, view, plain, &body_len);
+
+        if (opened != SWARM_OPEN_BAD && d->params.opened)
+            d->params.opened(d->params.owner, view);
+        if (opened != SWARM_OPEN_OK) {
             d->bad_records++;
             return SWARM_DTLS_OK;
         }

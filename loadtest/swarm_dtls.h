@@ -54,6 +54,7 @@ struct swarm_credentials {
 typedef void swarm_dtls_send_fn(void *owner, const uint8_t *datagram, size_t datagram_len);
 /* alert: the number when result is ALERT. */
 typedef void swarm_dtls_done_fn(void *owner, enum swarm_dtls_result result, uint8_t alert);
+typedef void swarm_dtls_opened_fn(void *owner, const struct swarm_record_view *view);
 
 struct swarm_dtls_params {
     struct swarm_crypto *crypto; /* borrowed: outlives the handshake */
@@ -63,6 +64,7 @@ struct swarm_dtls_params {
     uint32_t retransmit_ms, retransmit_max_ms; /* doubling from the first to the second, then failure */
     swarm_dtls_send_fn *send;
     swarm_dtls_done_fn *done;
+    swarm_dtls_opened_fn *opened; /* for each record of epoch 1 that opens; may be NULL */
     void *owner;
 };
 

@@ -12,6 +12,7 @@
 #include "swarm_coap.h"
 
 #define SWARM_SEEN_MAX 32
+#define SWARM_TALLIES_MAX 64
 #define SWARM_REPLY_MAX_BYTES 12
 
 struct swarm_exchange;
@@ -42,6 +43,9 @@ struct swarm_exchange_ops {
     /* con was never acknowledged; it is freed after the call. */
     void (*timed_out)(void *owner, const struct swarm_con *con);
     void (*malformed)(void *owner);
+    /* An acknowledgement more than there were transmissions, or of what was never sent: the server acted on a
+     * record twice, or on one that somebody else sent again. */
+    void (*overanswered)(void *owner, uint16_t mid);
 };
 
 struct swarm_seen {
@@ -51,20 +55,29 @@ struct swarm_seen {
     uint8_t reply[SWARM_REPLY_MAX_BYTES];
 };
 
+/* How often a message went out and was acknowledged. Each transmission is a record of its own, and a record
+ * counts once however often the network delivers it. */
+struct swarm_tally {
+    uint16_t mid;
+    uint8_t sent, answered;
+};
+
 struct swarm_exchange {
     const struct swarm_exchange_ops *ops;
     void *owner;                 /* borrowed: outlives this */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct swarm_con *cons;      /* ours */
     struct swarm_seen *seen;     /* ours: ring of SWARM_SEEN_MAX, made when first needed */
+    struct swarm_tally *tallies; /* ours: ring of SWARM_TALLIES_MAX, made when first needed */
     uint32_t ack_timeout_ms;     /* 4000, scaled in tests */
     uint32_t con_count;
     uint16_t mid; /* last used */
     uint8_t token;
-    uint8_t seen_next;
+    uint8_t seen_next, tally_next;
 };
 
 void swarm_exchange_init(struct swarm_exchange *e, struct deadlines *deadlines, uint32_t ack_timeout_ms);
+void swarm_exchange_deinit(struct swarm_exchange *e);
 /* Forgets messages on their way and what was seen; ids and tokens count on. */
 void swarm_exchange_reset(struct swarm_exchange *e);
 uint16_t swarm_exchange_mid(struct swarm_exchange *e);                  /* for the next message */

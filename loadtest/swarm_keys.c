@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "swarm_run.h"
+#include "swarm_sql.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -69,10 +70,25 @@ static bool export_model(struct swarm_crypto *crypto, const char *dir, const str
     return ok;
 }
 
-int swarm_keys_make(const struct swarm_options *o)
+static int refuse(const char *why)
 {
-    struct swarm_crypto *crypto = swarm_crypto_new();
+    (void)fprintf(stderr, "cyan-swarm: %s\n", why);
+    return 1;
+}
+
+/* Nothing kept: the devices are what the seed says. */
+static int make_derived(const struct swarm_options *o, struct swarm_crypto *crypto)
+{
+    struct swarm_choice choice = swarm_run_choice(o);
+    char error[SWARM_ERROR_SIZE] = "";
+
+    return swarm_sql_derived(crypto, &choice, o->sql, error) ? 0 : refuse(error);
+}
+
+static int make_kept(const struct swarm_options *o, struct swarm_crypto *crypto)
+{
     struct swarm_models *models = swarm_run_models(o, crypto);
+    char error[SWARM_ERROR_SIZE] = "";
     bool ok = models != NULL;
 
     if (ok && o->export_dir && mkdir(o->export_dir, 0700) != 0 && errno != EEXIST) {
@@ -82,7 +98,17 @@ int swarm_keys_make(const struct swarm_options *o)
     for (struct swarm_model *m = ok ? swarm_models_first(models) : NULL; m; m = swarm_models_next(m))
         if (m->chosen && o->export_dir)
             ok = export_model(crypto, o->export_dir, m) && ok;
+    if (ok && o->sql && !swarm_sql_models(models, o->sql, error))
+        ok = refuse(error) == 0;
     swarm_models_free(models);
-    swarm_crypto_free(crypto);
     return ok ? 0 : 1;
+}
+
+int swarm_keys_make(const struct swarm_options *o)
+{
+    struct swarm_crypto *crypto = swarm_crypto_new();
+    int status = o->state_dir ? make_kept(o, crypto) : make_derived(o, crypto);
+
+    swarm_crypto_free(crypto);
+    return status;
 }

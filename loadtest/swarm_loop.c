@@ -82,6 +82,9 @@ void swarm_loop_init(struct swarm_loop *l, const struct swarm_net_options *net, 
     l->env.deadlines = &l->deadlines;
     l->env.crypto = swarm_crypto_new();
     l->env.net = swarm_net_new(&l->uv, &l->deadlines, net);
+    l->env.replay.deadlines = &l->deadlines;
+    l->env.replay.crypto = l->env.crypto;
+    l->env.replay.net = l->env.net;
     l->env.retransmit_ms = (uint32_t)(RETRANSMIT_MS * time_scale);
     l->env.retransmit_max_ms = (uint32_t)(RETRANSMIT_MAX_MS * time_scale);
 }

@@ -1,6 +1,7 @@
 #include "swarm_models.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "swarm_derive.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -56,7 +57,7 @@ static bool model_complete(struct swarm_models *all, struct swarm_model *m)
     return m->key.point[0] == 4 || swarm_key_complete(all->crypto, &m->key);
 }
 
-static bool profile_parse(uint8_t *profile, const char *name)
+bool swarm_profile_parse(uint8_t *profile, const char *name)
 {
     if (strcmp(name, "deviceos") != 0 && strcmp(name, "psk") != 0)
         return false;
@@ -159,7 +160,7 @@ static struct swarm_model *read_model(struct swarm_models *all, json_t *entry, c
         m->cid = json_is_true(json_object_get(entry, "cid"));
     if (name)
         (void)snprintf(m->name, sizeof(m->name), "%s", name);
-    if ((profile && !profile_parse(&m->profile, profile)) || !read_firmware(m, entry) ||
+    if ((profile && !swarm_profile_parse(&m->profile, profile)) || !read_firmware(m, entry) ||
         !read_secret(entry, "private_key", m->key.secret, 32, 32, &secret_len) ||
         !read_secret(entry, "psk", m->psk, 1, sizeof(m->psk), &psk_len)) {
         fail(error, id_text, "bad profile, modules, system_version, private_key or psk");
@@ -299,62 +300,35 @@ bool swarm_models_save(const struct swarm_models *all, char error[SWARM_ERROR_SI
 
 /* --- choosing --- */
 
-#define PLATFORMS_MAX 32
-
-static size_t platform_list(const char *names, const struct swarm_platform *out[PLATFORMS_MAX],
-                            char error[SWARM_ERROR_SIZE])
+/* What the device of the seed is that the file has not got already. */
+static struct swarm_model *choose(struct swarm_models *all, const struct swarm_derive *derive, uint32_t i)
 {
-    char *copy = mem_string(names ? names : "core,photon,electron,argon,boron,tracker,p2"), *save = NULL;
-    size_t count = 0;
+    struct swarm_model fresh, *m;
 
-    for (char *name = strtok_r(copy, ",", &save); name && count < PLATFORMS_MAX;
-         name = strtok_r(NULL, ",", &save)) {
-        out[count] = swarm_platform_by_name(name);
-        if (!out[count]) {
-            fail(error, name, "unknown platform (core, photon, electron, argon, boron, tracker, p2)");
-            count = 0;
-            break;
-        }
-        count++;
+    swarm_derive_model(derive, i, &fresh);
+    m = model_get(all, &fresh.id);
+    if (!m->platform) {
+        m->platform = fresh.platform;
+        m->firmware = fresh.firmware;
     }
-    free(copy);
-    return count;
+    m->profile = fresh.profile;
+    m->cid = fresh.cid;
+    m->chosen = true;
+    return m;
 }
 
 bool swarm_models_choose(struct swarm_models *all, const struct swarm_choice *choice,
                          char error[SWARM_ERROR_SIZE])
 {
-    const struct swarm_platform *platforms[PLATFORMS_MAX];
-    size_t platform_count = platform_list(choice->platforms, platforms, error);
-    bool mixed = strcmp(choice->profile, "mixed") == 0;
-    uint8_t profile = SWARM_PROFILE_DEVICEOS;
+    struct swarm_derive derive;
 
-    if (platform_count == 0)
+    if (!swarm_derive_init(&derive, choice, error))
         return false;
-    if (!mixed && !profile_parse(&profile, choice->profile))
-        return fail(error, choice->profile, "unknown profile (deviceos, psk, mixed)");
     for (uint32_t i = 0; i < choice->count; i++) {
-        const struct swarm_platform *platform = platforms[i % platform_count];
-        uint8_t digest[SWARM_HASH_BYTES];
-        struct device_id id;
-        struct swarm_model *m;
-        char *text = mem_printf("cyan-swarm %s %u", choice->seed, i);
+        struct swarm_model *m = choose(all, &derive, i);
 
-        swarm_sha256(digest, text, strlen(text));
-        free(text);
-        memcpy(id.bytes, platform->id_prefix, sizeof(platform->id_prefix));
-        memcpy(id.bytes + 4, digest, 8);
-        m = model_get(all, &id);
-        if (!m->platform) {
-            m->platform = platform;
-            swarm_platform_firmware(platform, digest[8] % swarm_platform_releases(platform), &m->firmware);
-        }
-        /* Both kinds on each platform, whatever their number. */
-        m->profile =
-            mixed ? (uint8_t)((i + i / platform_count) % 2 ? SWARM_PROFILE_PSK : SWARM_PROFILE_DEVICEOS)
-                  : profile;
-        m->cid = choice->cid;
-        m->chosen = true;
+        if (choice->derive_keys)
+            swarm_derive_keys(&derive, all->crypto, i, m);
         if (!model_complete(all, m))
             return fail(error, m->id_text, "its key is unusable");
     }

@@ -1,8 +1,8 @@
 /* swarm_models.h: who the simulated devices are: ids, keys, firmware; kept in --state-dir/devices.json (mode
  * 0600).
  *
- * Ids follow from the seed, keys are random and made once. A run picks its devices from the file and makes
- * those that are missing; what it does not use stays in the file.
+ * Ids follow from the seed; keys are random and made once, or follow from the seed as well. A run picks its
+ * devices from the file and makes those that are missing; what it does not use stays in the file.
  *
  * Ownership: swarm_models_open gives, swarm_models_free takes; models live as long as it does. Only used
  * outside the loop: files are read and written with the ordinary calls. */
@@ -40,7 +40,11 @@ struct swarm_choice {
     const char *profile;   /* "deviceos", "psk" or "mixed" */
     uint32_t count;
     bool cid;
+    bool derive_keys; /* from the seed as well, in place of random ones */
 };
+
+/* "deviceos" or "psk"; false for anything else. */
+bool swarm_profile_parse(uint8_t *profile, const char *name) must_check;
 
 struct swarm_models;
 

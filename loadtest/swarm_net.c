@@ -1,6 +1,7 @@
 #include "swarm_net.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "swarm_shared.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,16 +12,18 @@
 
 #define BATCH 256
 #define DATAGRAM_SIZE 2048
+#define NETWORKS_SHARED 1000
 #define HOLD_MIN_MS 10
 #define HOLD_SPREAD_MS 40
 
 struct swarm_port {
+    struct swarm_place place;       /* must stay first: on_shared finds us by it; unused with an own socket */
     struct swarm_port *prev, *next; /* all ports of the net */
     struct swarm_net *net;          /* borrowed: outlives this */
     swarm_port_receive_fn *receive; /* NULL once closed */
     void *owner;
     uint32_t refs; /* the owner, and each datagram held back */
-    int fd;
+    int fd;        /* -1 on shared sockets */
 };
 
 /* A datagram held back, to be overtaken by others. */
@@ -40,6 +43,7 @@ struct swarm_net {
     struct swarm_net_counts counts;
     struct swarm_port *ports, *graveyard;
     struct held *held;
+    struct swarm_shared *shared; /* ours, NULL with own sockets */
     uint64_t random, opened;
     int epoll;
     bool in_batch;
@@ -91,7 +95,10 @@ static void port_unref(struct swarm_port *port)
 
     if (--port->refs > 0)
         return;
-    close(port->fd); /* leaves the epoll set by this */
+    if (port->fd < 0)
+        swarm_shared_leave(net->shared, &port->place);
+    else
+        close(port->fd); /* leaves the epoll set by this */
     if (port->prev)
         port->prev->next = port->next;
     else
@@ -99,7 +106,7 @@ static void port_unref(struct swarm_port *port)
     if (port->next)
         port->next->prev = port->prev;
     port->next = NULL;
-    if (!net->in_batch) {
+    if (!net->in_batch || port->fd < 0) {
         free(port);
         return;
     }
@@ -121,11 +128,13 @@ static void held_free(struct swarm_net *net, struct held *h)
     free(h);
 }
 
+/* A full buffer or an unreachable server is loss, which the protocols above are made for. */
 static void transmit(struct swarm_port *port, const uint8_t *datagram, size_t len)
 {
-    /* A full buffer or an unreachable server is loss, which the protocols above are made for. */
-    if (send(port->fd, datagram, len, 0) == (ssize_t)len)
-        port->net->counts.sent++;
+    bool sent = port->fd < 0 ? swarm_shared_send(port->net->shared, &port->place, datagram, len)
+                             : send(port->fd, datagram, len, 0) == (ssize_t)len;
+
+    port->net->counts.sent += sent;
 }
 
 static void deliver(struct swarm_port *port, const uint8_t *datagram, size_t len)
@@ -195,11 +204,25 @@ static void pass(struct swarm_port *port, const uint8_t *datagram, size_t len, b
         deliver(port, datagram, len);
 }
 
+/* The place is not looked at again after the call: the port may go in it. */
+static void on_shared(struct swarm_place *place, const uint8_t *datagram, size_t datagram_len)
+{
+    pass((struct swarm_port *)(void *)place, datagram, datagram_len, false);
+}
+
+static void read_own(struct swarm_port *port)
+{
+    uint8_t datagram[DATAGRAM_SIZE];
+    ssize_t len = port->fd < 0 ? -1 : recv(port->fd, datagram, sizeof(datagram), 0);
+
+    if (len > 0) /* an error is an ICMP refusal: the server is away */
+        pass(port, datagram, (size_t)len, false);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct swarm_net *net = poll->data;
     struct epoll_event ready[BATCH];
-    uint8_t datagram[DATAGRAM_SIZE];
     int count;
 
     (void)status;
@@ -207,11 +230,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     count = epoll_wait(net->epoll, ready, BATCH, 0);
     net->in_batch = true;
     for (int i = 0; i < count; i++) {
-        struct swarm_port *port = ready[i].data.ptr;
-        ssize_t len = port->fd < 0 ? -1 : recv(port->fd, datagram, sizeof(datagram), 0);
-
-        if (len > 0) /* an error is an ICMP refusal: the server is away */
-            pass(port, datagram, (size_t)len, false);
+        if (net->shared)
+            swarm_shared_read(net->shared, ready[i].data.u32);
+        else
+            read_own(ready[i].data.ptr);
     }
     net->in_batch = false;
     while (net->graveyard) {
@@ -219,6 +241,24 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
         net->graveyard = port->next;
         free(port);
+    }
+}
+
+static void share_sockets(struct swarm_net *net)
+{
+    const struct swarm_net_options *o = &net->options;
+    struct swarm_shared_options options = {.sockets = o->shared,
+                                           .networks = o->sources > 1 ? o->sources : NETWORKS_SHARED,
+                                           .receive = on_shared};
+    int fd;
+
+    memcpy(&options.server, &o->server, sizeof(options.server));
+    net->shared = swarm_shared_new(&options);
+    for (uint32_t i = 0; net->shared && (fd = swarm_shared_fd(net->shared, i)) >= 0; i++) {
+        struct epoll_event interest = {.events = EPOLLIN, .data.u32 = i};
+        int err = epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &interest);
+
+        must(err == 0);
     }
 }
 
@@ -233,6 +273,8 @@ struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
     net->random = options->faults.seed * 0x9e3779b97f4a7c15ULL | 1;
     net->epoll = epoll_create1(EPOLL_CLOEXEC);
     must(net->epoll >= 0);
+    if (options->shared > 0 && options->server.ss_family == AF_INET)
+        share_sockets(net);
     err = uv_poll_init(loop, &net->poll, net->epoll);
     must(err == 0);
     net->poll.data = net;
@@ -241,10 +283,16 @@ struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
     return net;
 }
 
+void swarm_net_set_faults(struct swarm_net *net, const struct swarm_faults *faults)
+{
+    net->options.faults = *faults;
+}
+
 static void on_poll_closed(uv_handle_t *handle)
 {
     struct swarm_net *net = handle->data;
 
+    swarm_shared_free(net->shared);
     close(net->epoll);
     free(net);
 }
@@ -261,7 +309,8 @@ void swarm_net_close(struct swarm_net *net)
     }
     for (struct swarm_port *port = net->ports; port; port = next_port) {
         next_port = port->next;
-        close(port->fd);
+        if (port->fd >= 0)
+            close(port->fd);
         free(port);
     }
     net->held = NULL;
@@ -269,8 +318,10 @@ void swarm_net_close(struct swarm_net *net)
     uv_close((uv_handle_t *)&net->poll, on_poll_closed);
 }
 
-const struct swarm_net_counts *swarm_net_count(const struct swarm_net *net)
+const struct swarm_net_counts *swarm_net_count(struct swarm_net *net)
 {
+    if (net->shared)
+        net->counts.unclaimed = swarm_shared_unclaimed(net->shared);
     return &net->counts;
 }
 
@@ -287,27 +338,42 @@ static bool bind_source(struct swarm_net *net, int fd)
            bind(fd, (struct sockaddr *)&source, sizeof(source)) == 0;
 }
 
-struct swarm_port *swarm_port_open(struct swarm_net *net, swarm_port_receive_fn *receive, void *owner)
+/* A connected socket of this port alone. Negative when the system gives none. */
+static int own_socket(struct swarm_net *net)
 {
     const struct sockaddr_storage *server = &net->options.server;
     socklen_t server_len =
         server->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    struct epoll_event interest = {.events = EPOLLIN};
-    struct swarm_port *port;
     int fd = socket(server->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd < 0)
-        return NULL;
-    if (!bind_source(net, fd) || connect(fd, (const struct sockaddr *)server, server_len) != 0) {
-        close(fd);
-        return NULL;
-    }
-    port = mem_alloc(sizeof(*port));
+    if (fd < 0 || (bind_source(net, fd) && connect(fd, (const struct sockaddr *)server, server_len) == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool port_connect(struct swarm_net *net, struct swarm_port *port)
+{
+    struct epoll_event interest = {.events = EPOLLIN, .data.ptr = port};
+
+    if (net->options.shared > 0 && net->options.server.ss_family == AF_INET)
+        return net->shared && swarm_shared_enter(net->shared, &port->place);
+    port->fd = own_socket(net);
+    if (port->fd < 0)
+        return false;
+    if (epoll_ctl(net->epoll, EPOLL_CTL_ADD, port->fd, &interest) == 0)
+        return true;
+    close(port->fd);
+    return false;
+}
+
+struct swarm_port *swarm_port_open(struct swarm_net *net, swarm_port_receive_fn *receive, void *owner)
+{
+    struct swarm_port *port = mem_alloc(sizeof(*port));
+
     *port = (struct swarm_port){
-        .next = net->ports, .net = net, .receive = receive, .owner = owner, .refs = 1, .fd = fd};
-    interest.data.ptr = port;
-    if (epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &interest) != 0) {
-        close(fd);
+        .next = net->ports, .net = net, .receive = receive, .owner = owner, .refs = 1, .fd = -1};
+    if (!port_connect(net, port)) {
         free(port);
         return NULL;
     }

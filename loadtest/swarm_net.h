@@ -1,8 +1,9 @@
-/* swarm_net.h: one small UDP socket a device, all on one epoll descriptor that the loop polls, with faults on
- * demand.
+/* swarm_net.h: where datagrams go out and come in, with faults on demand: a small UDP socket for each device,
+ * or a few that all share (swarm_shared.h), on one epoll descriptor that the loop polls.
  *
- * A port is a connected socket, so a device hears only the server it talks to. Closing a port lets datagrams
- * that are held back (reordering) still leave from it; what comes in for it afterwards is dropped.
+ * A device hears only the server it talks to: its own socket is connected, shared ones look at the source.
+ * Closing a port lets datagrams that are held back (reordering) still leave from it; what comes in for it
+ * afterwards is dropped.
  *
  * Ownership: swarm_net_new gives; swarm_net_close stops everything, closes the ports left and frees when the
  * loop has let go. receive() never comes from inside swarm_port_open or swarm_port_send. Loop thread only. */
@@ -25,10 +26,12 @@ struct swarm_net_options {
     struct sockaddr_storage server;
     struct swarm_faults faults;
     uint32_t sources; /* spread over this many /24 networks of 127.0.0.0/8; 0 or 1 = the kernel's choice */
+    uint32_t shared;  /* sockets that all devices share, each with an address of its own; 0 = one each */
 };
 
 struct swarm_net_counts {
     uint64_t sent, received, lost, duplicated, reordered;
+    uint64_t unclaimed; /* shared sockets: came for an address nobody has */
 };
 
 struct swarm_net;
@@ -37,10 +40,13 @@ typedef void swarm_port_receive_fn(void *owner, const uint8_t *datagram, size_t 
 
 /* HOST:PORT or [HOST]:PORT of a loopback address given in digits; false otherwise. */
 bool swarm_net_parse_server(struct sockaddr_storage *out, const char *text) must_check;
+/* Changes the faults from now on; the seed stays. */
+void swarm_net_set_faults(struct swarm_net *net, const struct swarm_faults *faults);
+/* Shared sockets that the system does not give are no error here: swarm_port_open will fail. */
 struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
                                 const struct swarm_net_options *options);
 void swarm_net_close(struct swarm_net *net);
-const struct swarm_net_counts *swarm_net_count(const struct swarm_net *net);
+const struct swarm_net_counts *swarm_net_count(struct swarm_net *net);
 
 /* NULL when the system gives no socket (errno says why). */
 struct swarm_port *swarm_port_open(struct swarm_net *net, swarm_port_receive_fn *receive, void *owner);

@@ -12,19 +12,21 @@ enum swarm_command {
     SWARM_COMMAND_RUN = 1,
     SWARM_COMMAND_LIST = 2,
     SWARM_COMMAND_KEYS = 4,
-    SWARM_COMMAND_BENCH = 8
+    SWARM_COMMAND_BENCH = 8,
+    SWARM_COMMAND_HOLD = 16
 };
 
 struct swarm_options {
     enum swarm_command command;
-    const char *bench; /* "handshakes" or "exchanges" */
+    const char *bench; /* "handshakes", "exchanges" or "sessions" */
     const char *server, *server_key, *state_dir, *profile, *platforms, *seed, *devices_file;
     const char *api, *token, *token_file;
     const char *ledger, *report;
-    const char *identity, *psk, *path, *exchange, *suite, *export_dir;
-    double devices, loss, dup, reorder, rebind_every_s, resume_every_s, event_interval_ms, keepalive_s,
-        sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid;
-    bool no_cid, control;
+    const char *identity, *psk, *path, *exchange, *suite, *export_dir, *sql, *save, *load;
+    double devices, loss, dup, reorder, replay, rebind_every_s, resume_every_s, event_interval_ms,
+        keepalive_s, sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid,
+        shared_sockets, in_flight, patience_s;
+    bool no_cid, control, derive_keys, full, idle, deaf_greeting;
 };
 
 enum swarm_parse { SWARM_PARSE_OK, SWARM_PARSE_HELP, SWARM_PARSE_BAD };

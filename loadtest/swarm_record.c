@@ -155,13 +155,13 @@ enum swarm_open swarm_record_open(struct swarm_crypto *c, struct swarm_record *r
     if (view->seq >> 48 != 1 || view->type < SWARM_RECORD_CCS || view->type > SWARM_RECORD_DATA ||
         view->body_len <= overhead || view->body_len > SWARM_DATAGRAM_MAX_BYTES)
         return SWARM_OPEN_BAD;
-    if (is_replay(r, seq))
-        return SWARM_OPEN_REPLAY;
     *out_len = view->body_len - overhead;
     a.aad_len = aad_plain(aad, view->seq, view->type, *out_len);
     nonce_set(&a, r->recv_iv, view->body);
     if (!swarm_aead_open(c, &a, view->body + NONCE_BYTES, view->body_len - NONCE_BYTES, out))
         return SWARM_OPEN_BAD;
+    if (is_replay(r, seq))
+        return SWARM_OPEN_REPLAY;
     note_received(r, seq);
     r->resumed = false;
     return SWARM_OPEN_OK;

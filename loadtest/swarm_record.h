@@ -5,7 +5,7 @@
  * is empty. A resumed Device OS session marks its records (first byte 253, or 254 and a trailer) until it has
  * heard the server (device-protocol 2.5).
  *
- * Ownership: plain memory of the caller, 104 bytes, no pointers. Loop thread only. */
+ * Ownership: plain memory of the caller, 88 bytes, no pointers. Loop thread only. */
 #ifndef CYAN_LOADTEST_SWARM_RECORD_H
 #define CYAN_LOADTEST_SWARM_RECORD_H
 
@@ -55,7 +55,8 @@ bool swarm_record_next(const uint8_t **at, size_t *left, struct swarm_record_vie
 /* Writes one protected record; returns its length, 0 when it does not fit. */
 size_t swarm_record_seal(struct swarm_crypto *c, struct swarm_record *r, enum swarm_record_type type,
                          struct swarm_bytes plain, uint8_t *out, size_t out_size) must_check;
-/* Opens a record of epoch 1 into out (at least view->body_len bytes). */
+/* Opens a record of epoch 1 into out (at least view->body_len bytes). REPLAY: it opened, and the window turns
+ * it away; the record layer is as it was. */
 enum swarm_open swarm_record_open(struct swarm_crypto *c, struct swarm_record *r,
                                   const struct swarm_record_view *view, uint8_t *out,
                                   size_t *out_len) must_check;

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "swarm_app.h"
 #include "swarm_talk.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,44 +119,9 @@ static void on_describe(struct swarm_device *d, const struct swarm_coap_in *in)
 
 /* --- functions and variables --- */
 
-/* "D7,HIGH" or "A0,128"; the pin's number, and what follows the comma. */
-static int pin_of(const char *argument, const char **value)
-{
-    const char *comma = strchr(argument, ',');
-    int pin;
-
-    if ((argument[0] != 'D' && argument[0] != 'A') || argument[1] < '0' || argument[1] > '9')
-        return -1;
-    pin = argument[1] - '0' + (argument[0] == 'A' ? 10 : 0);
-    *value = comma ? comma + 1 : "";
-    return pin;
-}
-
-static bool function_result(struct swarm_device *d, struct swarm_coap_piece name, const char *argument,
-                            int32_t *result)
-{
-    const char *value = "";
-    int pin = pin_of(argument, &value);
-
-    if (piece_is(name, "digitalread")) {
-        *result = pin < 0 ? -1 : (int32_t)(d->pins >> pin & 1);
-    } else if (piece_is(name, "digitalwrite")) {
-        *result = pin < 0 ? -1 : 1;
-        if (pin >= 0)
-            d->pins = strcmp(value, "HIGH") == 0 ? d->pins | 1U << pin : d->pins & ~(1U << pin);
-    } else if (piece_is(name, "analogread")) {
-        *result = pin < 0 ? -1 : (d->model->id.bytes[11] * 16 + pin) % 4096;
-    } else if (piece_is(name, "analogwrite")) {
-        *result = pin < 0 ? -1 : 1;
-    } else {
-        return false;
-    }
-    return true;
-}
-
 static void on_function(struct swarm_device *d, const struct swarm_coap_in *in)
 {
-    char argument[64] = "";
+    char argument[SWARM_ARGUMENT_MAX + 1] = "";
     uint8_t payload[4];
     int32_t result;
 
@@ -167,7 +133,7 @@ static void on_function(struct swarm_device *d, const struct swarm_coap_in *in)
     memcpy(argument, in->query.data,
            in->query.len < sizeof(argument) - 1 ? in->query.len : sizeof(argument) - 1);
     d->world->stats.function_calls++;
-    if (!function_result(d, in->path[1], argument, &result))
+    if (!swarm_app_call(d, in->path[1], argument, &result))
         return; /* no answer, ever */
     swarm_device_notice(d, "function",
                         json_pack("{s:s%,s:s,s:i}", "name", (const char *)in->path[1].data, in->path[1].len,
@@ -178,31 +144,18 @@ static void on_function(struct swarm_device *d, const struct swarm_coap_in *in)
 
 static void on_variable(struct swarm_device *d, const struct swarm_coap_in *in)
 {
-    double temperature = 20.0 + d->model->id.bytes[11] / 16.0;
-    uint8_t payload[32];
-    size_t len;
+    struct swarm_value value;
 
     acknowledge(d, in, 0);
     d->world->stats.variable_reads++;
-    if (in->path_count == 2 && piece_is(in->path[1], "temperature")) {
-        uint64_t bits;
-
-        memcpy(&bits, &temperature, sizeof(bits));
-        for (len = 0; len < sizeof(bits); len++) /* little-endian: device-protocol 4.6 */
-            payload[len] = (uint8_t)(bits >> 8 * len);
-    } else if (in->path_count == 2 && piece_is(in->path[1], "counter")) {
-        be32_store(payload, (uint32_t)d->event_counter);
-        len = 4;
-    } else if (in->path_count == 2 && piece_is(in->path[1], "version")) {
-        len = (size_t)snprintf((char *)payload, sizeof(payload), "%u", d->model->firmware.system_version);
-    } else if (in->path_count == 2 && piece_is(in->path[1], "flag")) {
-        payload[0] = (uint8_t)(d->pins & 1);
-        len = 1;
-    } else {
+    if (in->path_count != 2 || !swarm_app_read(d, in->path[1], &value)) {
         respond(d, in, SWARM_COAP_CODE(4, 4), (struct swarm_coap_piece){NULL, 0});
         return;
     }
-    respond(d, in, SWARM_COAP_CODE(2, 5), (struct swarm_coap_piece){payload, len});
+    swarm_device_notice(d, "variable",
+                        json_pack("{s:s%,s:i,s:o}", "name", (const char *)in->path[1].data, in->path[1].len,
+                                  "read", (int)d->reads, "value", value.json));
+    respond(d, in, SWARM_COAP_CODE(2, 5), (struct swarm_coap_piece){value.bytes, value.len});
 }
 
 /* --- events --- */
@@ -236,7 +189,7 @@ static void on_event(struct swarm_device *d, const struct swarm_coap_in *in)
     if (strncmp(name, "particle/device/updates/", 24) == 0 && in->payload.len == 0)
         swarm_device_error(d, "empty_update_event"); /* a device would crash: device-trace 5 */
     swarm_device_notice(d, "received",
-                        json_pack("{s:s,s:s%}", "name", name,
+                        json_pack("{s:s,s:s%}", "name", name, "data",
                                   in->payload.len ? (const char *)in->payload.data : "", in->payload.len));
     if (strcmp(name, "particle/device/updates/forced") == 0) {
         d->forced_updates = is_true;
@@ -298,14 +251,28 @@ static void on_request(struct swarm_device *d, const struct swarm_coap_in *in)
         swarm_device_error(d, "unknown_request");
 }
 
+/* After an unclean end the server asks for a sign of life before it acts on anything (handshake.md 5),
+ * whatever the device is about. */
+static void on_ping(struct swarm_device *d, const struct swarm_coap_in *in)
+{
+    d->world->stats.server_pings++;
+    if (d->state != SWARM_DEVICE_ONLINE && d->state != SWARM_DEVICE_SETTLING) {
+        d->world->stats.challenges++;
+        swarm_device_notice(d, "challenged", json_pack("{s:s}", "state", swarm_device_state_name(d->state)));
+    }
+    acknowledge(d, in, 0);
+}
+
 void swarm_requests_take(struct swarm_device *d, const struct swarm_coap_in *in)
 {
-    if (d->state == SWARM_DEVICE_GREETING) /* dropped on the floor: device-protocol 3.5 */
-        return;
-    if (in->code == 0) {
-        acknowledge(d, in, 0);
+    bool deaf = d->state == SWARM_DEVICE_GREETING; /* dropped on the floor: device-protocol 3.5 */
+
+    if (in->code == 0 && !(deaf && d->world->deaf_greeting)) {
+        on_ping(d, in);
         return;
     }
+    if (deaf)
+        return;
     if (in->code >= SWARM_COAP_CODE(2, 0)) {
         swarm_device_error(d, in->code == SWARM_COAP_CODE(2, 5) ? "code_2.05_not_piggybacked"
                                                                 : "unasked_response");

@@ -49,13 +49,19 @@ static bool enrol(const struct swarm_options *o, const struct swarm_models *mode
     return ok;
 }
 
+struct swarm_choice swarm_run_choice(const struct swarm_options *o)
+{
+    return (struct swarm_choice){.seed = o->seed,
+                                 .platforms = o->platforms,
+                                 .profile = o->profile,
+                                 .count = (uint32_t)o->devices,
+                                 .cid = !o->no_cid,
+                                 .derive_keys = o->derive_keys};
+}
+
 struct swarm_models *swarm_run_models(const struct swarm_options *o, struct swarm_crypto *crypto)
 {
-    struct swarm_choice choice = {.seed = o->seed,
-                                  .platforms = o->platforms,
-                                  .profile = o->profile,
-                                  .count = (uint32_t)o->devices,
-                                  .cid = !o->no_cid};
+    struct swarm_choice choice = swarm_run_choice(o);
     char error[SWARM_ERROR_SIZE] = "";
     struct swarm_models *models = swarm_models_open(crypto, o->state_dir, error);
 
@@ -113,6 +119,17 @@ static void on_end(struct deadline *deadline, uint64_t now_ms)
     swarm_loop_end(&r->world.loop);
 }
 
+void swarm_run_truths(struct swarm_world *w, json_t *root)
+{
+    const struct swarm_truths *truths = &w->loop.env.replay.counts;
+
+    json_object_set_new(root, "nonce_reuse", json_integer((json_int_t)truths->nonce_reuse));
+    json_object_set_new(root, "replay_answered",
+                        json_integer((json_int_t)(truths->answered + truths->unexplained)));
+    json_object_set_new(root, "replays_sent", json_integer((json_int_t)truths->sent));
+    json_object_set_new(root, "replays_challenged", json_integer((json_int_t)truths->challenged));
+}
+
 static json_t *report(struct run *r)
 {
     const struct swarm_net_counts *net = swarm_net_count(r->world.loop.env.net);
@@ -129,6 +146,7 @@ static json_t *report(struct run *r)
     json_object_set_new(root, "seconds", json_real((double)(clock_ms() - r->start_ms) / 1000.0));
     json_object_set_new(root, "bad_records", json_integer((json_int_t)r->world.loop.env.bad_records));
     json_object_set_new(root, "replays", json_integer((json_int_t)r->world.loop.env.replays));
+    swarm_run_truths(&r->world, root);
     json_object_set_new(root, "datagrams",
                         json_pack("{s:I,s:I,s:I,s:I,s:I}", "sent", (json_int_t)net->sent, "received",
                                   (json_int_t)net->received, "lost", (json_int_t)net->lost, "duplicated",
@@ -181,6 +199,8 @@ static void fill_world(struct run *r)
     struct swarm_world *w = &r->world;
 
     w->time_scale = o->time_scale;
+    w->deaf_greeting = o->deaf_greeting;
+    w->loop.env.replay.percent = o->replay;
     w->rebind_every_ms = (uint64_t)(o->rebind_every_s * 1000);
     w->resume_every_ms = (uint64_t)(o->resume_every_s * 1000);
     w->event_interval_ms = (uint64_t)o->event_interval_ms;
@@ -235,7 +255,8 @@ int swarm_run(const struct swarm_options *o)
 {
     struct run r = {.options = o};
     struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, seed_number(o->seed)},
-                                    .sources = (uint32_t)o->sources};
+                                    .sources = (uint32_t)o->sources,
+                                    .shared = (uint32_t)o->shared_sockets};
     char error[SWARM_ERROR_SIZE] = "";
     bool ok = false;
 

@@ -25,8 +25,19 @@ void swarm_session_drop(struct swarm_session *s)
     s->dtls = NULL;
     swarm_port_close(s->port);
     s->port = NULL;
+    swarm_past_free(s->past);
+    s->past = NULL;
+    swarm_audit_clear(&s->audit);
     bytes_wipe(&s->record, sizeof(s->record));
     s->state = SWARM_SESSION_IDLE;
+}
+
+static void on_opened(void *owner, const struct swarm_record_view *view)
+{
+    struct swarm_session *s = owner;
+
+    if (swarm_audit_note(&s->audit, view->seq, view->body, view->body_len) == SWARM_AUDIT_REUSED)
+        s->env->replay.counts.nonce_reuse++;
 }
 
 static void on_handshake_send(void *owner, const uint8_t *datagram, size_t datagram_len)
@@ -65,6 +76,7 @@ bool swarm_session_open(struct swarm_session *s, const struct swarm_credentials 
                                        .retransmit_max_ms = s->env->retransmit_max_ms,
                                        .send = on_handshake_send,
                                        .done = on_handshake_done,
+                                       .opened = on_opened,
                                        .owner = s};
 
     swarm_session_drop(s);
@@ -74,6 +86,28 @@ bool swarm_session_open(struct swarm_session *s, const struct swarm_credentials 
     s->state = SWARM_SESSION_HANDSHAKE;
     s->dtls = swarm_dtls_start(&params, now_ms);
     return true;
+}
+
+static void keep_and_replay(struct swarm_session *s, struct swarm_bytes datagram, struct swarm_bytes plain)
+{
+    uint16_t random;
+
+    if (s->env->replay.percent <= 0)
+        return;
+    swarm_past_keep(&s->past, &s->env->replay, datagram.data, datagram.len, plain.data, plain.len);
+    swarm_random(&random, sizeof(random));
+    if (random * 100.0 < s->env->replay.percent * 65536)
+        swarm_past_replay(s->past, s->port, &s->record, &s->audit);
+}
+
+void swarm_session_acknowledged(struct swarm_session *s, uint16_t mid)
+{
+    swarm_past_acknowledged(s->past, mid);
+}
+
+void swarm_session_replay(struct swarm_session *s)
+{
+    swarm_past_replay_all(s->past, &s->record, &s->audit);
 }
 
 static void seal_and_send(struct swarm_session *s, enum swarm_record_type type, struct swarm_bytes plain)
@@ -93,6 +127,8 @@ static void seal_and_send(struct swarm_session *s, enum swarm_record_type type, 
         len += DEVICE_ID_BYTES + 1;
     }
     swarm_port_send(s->port, out, len);
+    if (type == SWARM_RECORD_DATA)
+        keep_and_replay(s, (struct swarm_bytes){out, len}, plain);
 }
 
 bool swarm_session_send(struct swarm_session *s, const uint8_t *data, size_t data_len)
@@ -167,6 +203,8 @@ static bool take_record(struct swarm_session *s, const struct swarm_record_view 
         0) /* unprotected records mean nothing to an established session (device-protocol 2.8) */
         return true;
     result = swarm_record_open(s->env->crypto, &s->record, view, plain, &plain_len);
+    if (result != SWARM_OPEN_BAD)
+        on_opened(s, view);
     if (result != SWARM_OPEN_OK) {
         s->env->bad_records += result == SWARM_OPEN_BAD;
         s->env->replays += result == SWARM_OPEN_REPLAY;

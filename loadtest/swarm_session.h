@@ -9,8 +9,10 @@
 #ifndef CYAN_LOADTEST_SWARM_SESSION_H
 #define CYAN_LOADTEST_SWARM_SESSION_H
 
+#include "swarm_audit.h"
 #include "swarm_dtls.h"
 #include "swarm_net.h"
+#include "swarm_replay.h"
 
 enum swarm_session_state {
     SWARM_SESSION_IDLE,
@@ -24,6 +26,7 @@ struct swarm_session_env {
     struct swarm_net *net;       /* borrowed: outlives all */
     struct swarm_crypto *crypto; /* borrowed: outlives all */
     struct deadlines *deadlines; /* borrowed: outlives all */
+    struct swarm_replay_env replay;
     uint32_t retransmit_ms, retransmit_max_ms;
     uint64_t bad_records, replays;
 };
@@ -44,6 +47,8 @@ struct swarm_session {
     const uint8_t *device_id; /* 12 bytes for the trailer of moved sessions, or NULL; borrowed */
     struct swarm_port *port;  /* ours */
     struct swarm_dtls *dtls;  /* ours, while HANDSHAKE */
+    struct swarm_past *past;  /* ours, NULL without replays */
+    struct swarm_audit audit; /* of record */
     struct swarm_record record;
     uint64_t heard_ms; /* last valid record */
     enum swarm_session_state state;
@@ -58,6 +63,10 @@ bool swarm_session_open(struct swarm_session *s, const struct swarm_credentials 
                         uint64_t now_ms) must_check;
 /* False when not UP or too long. */
 bool swarm_session_send(struct swarm_session *s, const uint8_t *data, size_t data_len);
+/* The server has acknowledged this message. */
+void swarm_session_acknowledged(struct swarm_session *s, uint16_t mid);
+/* An eavesdropper sends again what was sent, from another address. Nothing without --replay. */
+void swarm_session_replay(struct swarm_session *s);
 /* A new source port the device does not know of, as a NAT does. */
 bool swarm_session_rebind(struct swarm_session *s) must_check;
 /* Closes the socket and keeps keys and counters; then goes on with marked records from a new port. */

@@ -37,7 +37,13 @@ void swarm_stats_deinit(struct swarm_stats *s)
     free(s->online_ms.values);
 }
 
-static json_t *reasons_json(const struct swarm_reasons *r)
+void swarm_stats_clear(struct swarm_stats *s)
+{
+    swarm_stats_deinit(s);
+    memset(s, 0, sizeof(*s));
+}
+
+json_t *swarm_reasons_json(const struct swarm_reasons *r)
 {
     json_t *object = json_object();
 
@@ -64,12 +70,12 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static json_t *samples_json(const struct swarm_samples *s)
+json_t *swarm_samples_json(const struct swarm_samples *s)
 {
     static const struct {
         const char *name;
         unsigned int percent;
-    } wanted[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"max", 100}};
+    } wanted[] = {{"p10", 10}, {"p25", 25}, {"p50", 50}, {"p75", 75}, {"p90", 90}, {"p99", 99}, {"max", 100}};
     json_t *object = json_pack("{s:I}", "count", (json_int_t)s->count);
 
     if (s->count == 0)
@@ -92,6 +98,7 @@ json_t *swarm_stats_json(const struct swarm_stats *s)
                   {"rebinds", s->rebinds},
                   {"resumes", s->resumes},
                   {"reboots", s->reboots},
+                  {"cold_boots", s->cold_boots},
                   {"goodbyes", s->goodbyes},
                   {"hellos", s->hellos},
                   {"describes", s->describes},
@@ -104,16 +111,18 @@ json_t *swarm_stats_json(const struct swarm_stats *s)
                   {"con_timeouts", s->con_timeouts},
                   {"server_requests", s->server_requests},
                   {"function_calls", s->function_calls},
-                  {"variable_reads", s->variable_reads}};
+                  {"variable_reads", s->variable_reads},
+                  {"server_pings", s->server_pings},
+                  {"challenges", s->challenges}};
 
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         json_object_set_new(root, counts[i].name, json_integer((json_int_t)counts[i].value));
-    json_object_set_new(root, "handshakes_failed", reasons_json(&s->handshakes_failed));
-    json_object_set_new(root, "sessions_lost_by_reason", reasons_json(&s->sessions_lost));
-    json_object_set_new(root, "refusals", reasons_json(&s->refusals));
-    json_object_set_new(root, "protocol_errors", reasons_json(&s->protocol_errors));
-    json_object_set_new(root, "ping_rtt_ms", samples_json(&s->ping_rtt_ms));
-    json_object_set_new(root, "event_ack_ms", samples_json(&s->event_rtt_ms));
-    json_object_set_new(root, "time_to_online_ms", samples_json(&s->online_ms));
+    json_object_set_new(root, "handshakes_failed", swarm_reasons_json(&s->handshakes_failed));
+    json_object_set_new(root, "sessions_lost_by_reason", swarm_reasons_json(&s->sessions_lost));
+    json_object_set_new(root, "refusals", swarm_reasons_json(&s->refusals));
+    json_object_set_new(root, "protocol_errors", swarm_reasons_json(&s->protocol_errors));
+    json_object_set_new(root, "ping_rtt_ms", swarm_samples_json(&s->ping_rtt_ms));
+    json_object_set_new(root, "event_ack_ms", swarm_samples_json(&s->event_rtt_ms));
+    json_object_set_new(root, "time_to_online_ms", swarm_samples_json(&s->online_ms));
     return root;
 }

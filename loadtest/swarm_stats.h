@@ -29,12 +29,18 @@ struct swarm_samples {
 void swarm_samples_add(struct swarm_samples *s, uint64_t value); /* kept up to SWARM_SAMPLES_MAX */
 
 struct swarm_stats {
-    uint64_t handshakes_ok, rebinds, resumes, reboots, goodbyes;
+    uint64_t handshakes_ok, rebinds, resumes, reboots, cold_boots, goodbyes;
     uint64_t hellos, describes, events_sent, events_acked, events_rejected, events_received;
     uint64_t pings, pongs, con_timeouts, server_requests, function_calls, variable_reads;
+    uint64_t server_pings;  /* answered, in whatever state */
+    uint64_t challenges;    /* of these before the session was settled: is somebody alive? */
+    uint64_t first_pong_ms; /* when; 0 = none yet */
     struct swarm_reasons handshakes_failed, sessions_lost, refusals, protocol_errors;
     struct swarm_samples ping_rtt_ms, event_rtt_ms, online_ms;
 };
+json_t *swarm_samples_json(const struct swarm_samples *s); /* percentiles; sorts them */
+json_t *swarm_reasons_json(const struct swarm_reasons *r);
+void swarm_stats_clear(struct swarm_stats *s); /* all zero again */
 void swarm_stats_deinit(struct swarm_stats *s);
 /* The report without what only the run knows; a new reference. */
 json_t *swarm_stats_json(const struct swarm_stats *s);

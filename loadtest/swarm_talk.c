@@ -159,6 +159,14 @@ static void ask_time(struct swarm_device *d)
     confirm(d, &out, SWARM_KIND_TIME, true, NULL);
 }
 
+/* Once a boot. */
+static void tell_reset(struct swarm_device *d)
+{
+    if (!d->told_reset)
+        swarm_talk_event(d, "spark/device/last_reset", "power_down", true);
+    d->told_reset = true;
+}
+
 static void tell_updates(struct swarm_device *d)
 {
     if (d->model->firmware.system_version < UPDATE_EVENTS_SINCE)
@@ -176,9 +184,7 @@ void swarm_talk_introduce(struct swarm_device *d)
     if (version >= DEVICE_DESCRIBES_SINCE)
         swarm_talk_describe(d, SWARM_DESCRIBE_SYSTEM, true);
     ask_time(d);
-    if (!d->told_reset)
-        swarm_talk_event(d, "spark/device/last_reset", "power_down", true);
-    d->told_reset = true;
+    tell_reset(d);
     if (d->model->firmware.cc3000[0])
         swarm_talk_event(d, "spark/cc3000-patch-version", d->model->firmware.cc3000, true);
     if (version < LONG_HELLO_SINCE) {
@@ -193,7 +199,11 @@ void swarm_talk_introduce(struct swarm_device *d)
     subscribe(d, "demo/");
 }
 
+/* device-protocol 4.2: item 6 again, the time only when it is not known any more. */
 void swarm_talk_resumed(struct swarm_device *d)
 {
+    if (!d->clock_valid)
+        ask_time(d);
+    tell_reset(d);
     tell_updates(d);
 }

@@ -162,15 +162,15 @@ static void on_pg_closed(void *arg)
 static void on_redis_closed(void *arg)
 {
     struct node *n = arg;
-    session_store_free(n->sessions);
-    nodes_free(n->nodes);
     pg_close(n->pg, on_pg_closed, n);
 }
 
 static void on_left(void *arg)
 {
     struct node *n = arg;
-    redis_close(n->redis, on_redis_closed, n);
+    redis_close(n->redis, on_redis_closed, n); /* whatever is under way ends in this call */
+    session_store_free(n->sessions);
+    nodes_free(n->nodes);
 }
 
 static void on_fleet_drained(void *arg)

@@ -1,11 +1,11 @@
-/* /v1/devices/:device and the claim of one: read, rename, note, claim, unclaim. */
+/* /v1/devices/:device and the claim of one: read, rename, note, signal, claim, unclaim. */
 #include "api/handlers.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "api/device_json.h"
-#include "api/http_request.h"
+#include "api/reached.h"
 #include "api/respond.h"
 #include "base/clock.h"
 #include "fleet/device_change.h"
@@ -91,28 +91,70 @@ void device_unclaim(struct http_request *r)
 /* What a PUT asks for; texts are the body's. */
 struct change {
     const char *name, *notes; /* NULL: leave it */
+    bool has_signal, signal;
+    char id[DEVICE_ID_TEXT_SIZE];
 };
 
-static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)
+static void respond_changed(struct http_request *r)
 {
-    struct http_request *r = arg;
     const struct change *change = r->scratch;
-    char id[DEVICE_ID_TEXT_SIZE];
-    json_t *answer;
+    json_t *answer = json_pack("{ss}", "id", change->id);
 
-    if (err != FLEET_OK) {
-        /* a name that is taken is a bad value, like any other bad name (rest-api 2) */
-        respond_device_err(r, err == FLEET_CONFLICT ? FLEET_INVALID : err, why);
-        return;
-    }
-    device_id_format(id, &device->id);
-    answer = json_pack("{ss}", "id", id);
     if (change->name != NULL)
         (void)json_object_set_new(answer, "name", json_string(change->name));
     if (change->notes != NULL)
         (void)json_object_set_new(answer, "notes", json_string(change->notes));
-    (void)json_object_set_new(answer, "updated_at", device_json_time(clock_wall_ms()));
+    if (change->has_signal) {
+        (void)json_object_set_new(answer, "connected", json_true());
+        (void)json_object_set_new(answer, "signaling", json_boolean(change->signal));
+    }
+    if (change->name != NULL || change->notes != NULL)
+        (void)json_object_set_new(answer, "updated_at", device_json_time(clock_wall_ms()));
     respond_json(r, 200, answer);
+}
+
+static void on_signaled(void *arg, const struct device_answer *answer)
+{
+    struct http_request *r = arg;
+
+    if (!http_request_continue(r))
+        return;
+    if (answer->ask != DEVICE_ANSWERED)
+        reached_respond_failure(r, answer);
+    else
+        respond_changed(r);
+}
+
+/* All else has been changed: the device itself comes last. */
+static void finish_update(struct http_request *r, const struct fleet_device *device)
+{
+    struct change *change = r->scratch;
+
+    device_id_format(change->id, &device->id);
+    if (!change->has_signal)
+        respond_changed(r);
+    else if (reached_may_ask(r, device))
+        reached_ask(r, &device->id,
+                    &(struct reach_question){
+                        .kind = REACH_SIGNAL, .timeout_ms = REACHED_TIMEOUT_MS, .on = change->signal},
+                    on_signaled);
+}
+
+static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)
+{
+    struct http_request *r = arg;
+
+    if (!http_request_continue(r))
+        return;
+    if (err != FLEET_OK) /* a name that is taken is a bad value, like any other bad name (rest-api 2) */
+        respond_device_err(r, err == FLEET_CONFLICT ? FLEET_INVALID : err, why);
+    else
+        finish_update(r, device);
+}
+
+static void on_found(void *arg, enum fleet_err err, const struct fleet_device *device)
+{
+    on_updated(arg, err, device, NULL);
 }
 
 /* The rest of the rule about names is the fleet's. */
@@ -140,14 +182,28 @@ static bool read_notes(struct http_request *r, struct change *change)
     return true;
 }
 
+static bool read_signal(struct http_request *r, struct change *change)
+{
+    enum field kind = body_get_bool(&r->body, "signal", &change->signal);
+
+    change->has_signal = kind == FIELD_OK;
+    if (kind == FIELD_OK || kind == FIELD_ABSENT)
+        return true;
+    respond_bad_field(r, "signal", "must be 1 or 0.");
+    return false;
+}
+
 void device_update(struct http_request *r)
 {
     struct change *change = http_request_scratch(r, sizeof(*change));
 
-    if (!read_name(r, change) || !read_notes(r, change))
+    if (!read_name(r, change) || !read_notes(r, change) || !read_signal(r, change))
         return;
     if (change->name == NULL && change->notes == NULL) {
-        respond_error(r, 400, "Nothing to do?");
+        if (change->has_signal)
+            fleet_get_device(r->api->fleet, &r->actor, http_request_device(r), on_found, r);
+        else
+            respond_error(r, 400, "Nothing to do?");
         return;
     }
     fleet_update_device(r->api->fleet, &r->actor, http_request_device(r), change->name, change->notes,

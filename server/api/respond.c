@@ -7,18 +7,24 @@
 #include "base/mem.h"
 #include "base/must.h"
 
+#define REAL_DIGITS 17
 #define JSON_TYPE "application/json; charset=utf-8"
 /* Clients look for the first words of this (rest-api 0.4). */
 #define UNKNOWN_DEVICE_INFO                                                                                  \
     "I didn't recognize that device name or ID, try opening the list of your devices: GET /v1/devices"
 
-void respond_json(struct http_request *r, unsigned status, json_t *body)
+void respond_json_digits(struct http_request *r, unsigned status, json_t *body, size_t digits)
 {
-    char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
 
     must(text != NULL); /* every string in it was checked to be UTF-8 when it was made */
     json_decref(body);
     http_request_answer(r, status, JSON_TYPE, text, strlen(text));
+}
+
+void respond_json(struct http_request *r, unsigned status, json_t *body)
+{
+    respond_json_digits(r, status, body, REAL_DIGITS);
 }
 
 void respond_ok(struct http_request *r)

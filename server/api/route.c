@@ -18,12 +18,17 @@ static const struct route routes[] = {
      tokens_revoke}, /* holding it is the right to (rest-api 0.3) */
     {"GET", "/v1/devices", ROUTE_OWNER, devices_list},
     {"POST", "/v1/devices", ROUTE_OWNER, device_claim},
+    {"POST", "/v1/devices/events", ROUTE_OWNER, events_publish},
     {"GET", "/v1/devices/:device", ROUTE_OWNER, device_read},
     {"PUT", "/v1/devices/:device", ROUTE_OWNER, device_update},
     {"DELETE", "/v1/devices/:device", ROUTE_OWNER, device_unclaim},
     {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, modules_read},
     {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
     {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
+    {"POST", "/v1/devices/:device/:function", ROUTE_OWNER, function_call},
+    {"GET", "/v1/devices/:device/:variable", ROUTE_OWNER, variable_read},
+    {"POST", "/v1/diagnostics/:device/update", ROUTE_OWNER, vitals_update},
+    {"GET", "/v1/nodes", ROUTE_OPERATOR, nodes_read},
     {"POST", "/v1/provisioning/:device", ROUTE_OWNER, provisioning_create},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))

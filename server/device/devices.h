@@ -206,7 +206,7 @@ struct device_answer {
 typedef void device_answer_fn(void *arg, const struct device_answer *answer);
 
 #define DEVICE_VARIABLE_MAX 1024 /* bytes; of a longer one the answer is an error */
-#define DEVICE_TURNS_MAX 8 /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
+#define DEVICE_TURNS_MAX 8       /* calls and reads that wait for their turn; more are DEVICE_ASK_BUSY */
 
 /* Calls a function; reads a variable, as bytes whose meaning its describe tells (device-protocol 4.5, 4.6).
  * Of these a device is asked one at a time, in order. timeout_ms includes the wait for its turn. A device
@@ -220,5 +220,8 @@ void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_a
 /* Publishes an event to this device (server to device, device-protocol 4.9); false when not possible. Used
  * for claim answers. */
 bool device_publish(struct device *device, const char *name, const char *data);
+/* Hands on an event it subscribed to, to a device that is online; of event only name, data, content_format
+ * and is_public count. False when it cannot take it, and for the system's names. */
+bool device_deliver(struct device *device, const struct device_event *event);
 
 #endif

@@ -36,6 +36,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 /* Set once, before fleet_start, when there is a Redis: devices are reached on other nodes too. Both are freed
  * after fleet_drain is done and before fleet_free, with every callback of theirs. */
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
+struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
+uint32_t fleet_node_id(const struct fleet *f);
 struct reach *fleet_reach(struct fleet *f); /* to ask devices */
 /* A node's lease ran out: marks its devices offline (reason `node_lost`), tried again until Postgres is
  * there, then nodes_forget. As often as it comes; nothing while that node is alive or being marked already.

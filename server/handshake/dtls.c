@@ -47,11 +47,13 @@ static void add_metrics(struct dtls *d, struct metrics *m)
         metrics_add(m, METRIC_GAUGE, "cyan_handshakes_in_flight", NULL, "Handshakes in flight");
 }
 
-static void init_cid_key(struct dtls *d, const struct server_key *key)
+static void derive_secrets(struct dtls *d, const struct server_key *key)
 {
     uint8_t secret[32];
     server_key_derive(key, "cyan connection ids", secret);
     hmac_key_init(&d->cid_key, secret, sizeof secret);
+    server_key_derive(key, "cyan cookies", secret);
+    cookie_init(&d->cookies, secret);
     bytes_wipe(secret, sizeof secret);
 }
 
@@ -69,8 +71,8 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->deadlines = deadlines;
     d->ops = ops;
     d->ops_ctx = ops_ctx;
-    init_cid_key(d, key);
-    cookie_init(&d->cookies, clock_ms());
+    slab_init(&d->session_memory, sizeof(struct session));
+    derive_secrets(d, key);
     handshake_queue_init(&d->queue, metrics);
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
@@ -109,6 +111,7 @@ void dtls_free(struct dtls *d)
     deadline_cancel(d->deadlines, &d->expiry);
     deadline_cancel(d->deadlines, &d->trim);
     session_table_deinit(&d->sessions);
+    slab_deinit(&d->session_memory);
     fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);
@@ -135,7 +138,7 @@ void dtls_watch_expiry(struct dtls *d)
 
 struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms)
 {
-    struct session *s = mem_alloc(sizeof *s);
+    struct session *s = slab_new(&d->session_memory);
     handshake_take_record(h, &s->record);
     s->dtls = d;
     s->id = be64_load(h->cid);
@@ -193,6 +196,7 @@ void dtls_changed(struct session *s)
 void dtls_prove(struct session *s)
 {
     s->record.recv_window = UINT64_MAX;
+    s->unproven = false;
     dtls_changed(s);
 }
 
@@ -242,7 +246,7 @@ void dtls_end(struct session *s, enum session_end why, bool tell_peer)
     d->ops->ended(d->ops_ctx, s, why);
     dtls_conclude(s, HANDSHAKE_OK, "");
     bytes_wipe(&s->record, sizeof s->record);
-    free(s);
+    slab_free(&d->session_memory, s);
 }
 
 static void on_alert(struct session *s, const uint8_t *alert, size_t alert_len)

@@ -10,9 +10,11 @@
 #include "handshake/dtls_private.h"
 
 #define TRIM_AGAIN_MS 30000
+#define TRIM_LAST_MS 120000
 
 enum { ALERT_FATAL = 2, ALERT_HANDSHAKE_FAILURE = 40, ALERT_PROTOCOL_VERSION = 70 };
 
+#define STORM_SESSIONS 1000 /* new ones since memory was given back */
 #define STORM_HANDSHAKES 64 /* at once; fewer leave no gap worth closing */
 #define WORK_MS 5           /* a turn: what a record of a connected device may have to wait for */
 
@@ -34,11 +36,15 @@ static bool in_flight(const struct handshake *h)
     return !h->session;
 }
 
+/* Memory is given back to the system soon after a storm, again when the handshakes that linger are gone, and
+ * once more when the answers their devices got are forgotten (COAP_DEDUP_DEVICE_OS_MS, a room above). */
 static void on_trim(struct deadline *deadline, uint64_t now_ms)
 {
-    (void)deadline;
-    (void)now_ms;
+    struct dtls *d = (struct dtls *)((char *)deadline - offsetof(struct dtls, trim));
     (void)malloc_trim(0);
+    if (d->established_since_trim > 0)
+        deadline_set(d->deadlines, &d->trim, now_ms + TRIM_LAST_MS, on_trim);
+    d->established_since_trim = 0;
 }
 
 /* A handshake takes some 10 KB, a session under one: what a storm took goes back to the system, not to later
@@ -49,7 +55,6 @@ static void settle(struct dtls *d)
         return;
     d->most_in_flight = d->share.in_flight;
     (void)malloc_trim(0);
-    /* Once more when the handshakes that linger are gone as well. */
     deadline_set(d->deadlines, &d->trim, clock_ms() + TRIM_AGAIN_MS, on_trim);
 }
 
@@ -134,6 +139,8 @@ static void establish(struct dtls *d, struct handshake *h, uint64_t now_ms)
     fair_share_release(&d->share, h->network);
     d->in_flight_gauge->value = d->share.in_flight;
     struct session *s = dtls_add_session(d, h, now_ms);
+    if (++d->established_since_trim >= STORM_SESSIONS && !deadline_is_set(&d->trim))
+        deadline_set(d->deadlines, &d->trim, now_ms + TRIM_AGAIN_MS, on_trim);
     s->attempt = mem_copy(&attempt, sizeof attempt); /* the owner has the last word on it */
     deadline_set(d->deadlines, &h->give_up, now_ms + HANDSHAKE_LINGER_MS, on_linger_over);
     d->ops->established(d->ops_ctx, s, &proof); /* last: it may end the session */
@@ -267,12 +274,12 @@ static void start_record(struct bytes_writer *w, uint8_t *out, size_t out_size, 
 
 /* RFC 6347 4.2.1. 60 bytes against at least 67 of the smallest ClientHello. */
 static void send_hello_verify(struct dtls *d, const struct net_path *path, const struct client_hello *hello,
-                              uint64_t record_seq, uint64_t now_ms)
+                              uint64_t record_seq)
 {
     uint8_t out[RECORD_HEADER_BYTES + 12 + 3 + COOKIE_BYTES], cookie[COOKIE_BYTES];
     enum { body = 3 + COOKIE_BYTES };
     struct bytes_writer w;
-    cookie_make(&d->cookies, path, hello->random, now_ms, cookie);
+    cookie_make(&d->cookies, path, hello->random, clock_wall_ms(), cookie);
     start_record(&w, out, sizeof out, RECORD_HANDSHAKE, record_seq, 12 + body);
     bytes_put_u8(&w, 3); /* HelloVerifyRequest */
     bytes_put_be24(&w, body);
@@ -394,9 +401,9 @@ static void on_client_hello(struct dtls *d, const struct net_path *path, const u
         dtls_refuse(d, DTLS_REFUSED_BAD_CLIENT_HELLO);
         return;
     }
-    if (!cookie_check(&d->cookies, path, hello.random, now_ms, hello.cookie, hello.cookie_len)) {
+    if (!cookie_check(&d->cookies, path, hello.random, clock_wall_ms(), hello.cookie, hello.cookie_len)) {
         dtls_refuse(d, hello.cookie_len == 0 ? DTLS_REFUSED_NO_COOKIE : DTLS_REFUSED_BAD_COOKIE);
-        send_hello_verify(d, path, &hello, be48_load(data + 5), now_ms);
+        send_hello_verify(d, path, &hello, be48_load(data + 5));
         if (cookie_watch_sent(&d->watch, path, now_ms))
             report_early(d, path, HANDSHAKE_NO_COOKIE_RETURN, "");
         return;

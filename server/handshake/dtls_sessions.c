@@ -1,31 +1,24 @@
 /* dtls_sessions.c: sessions that did not begin with a handshake here. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "handshake/dtls_private.h"
 #include "handshake/session_store_private.h"
 
 #define CID_RANDOM_BYTES 6
 
-static void cid_mac(const struct dtls *d, const uint8_t *cid, uint8_t out[32])
-{
-    hmac_make(&d->cid_key, cid, CID_RANDOM_BYTES, out);
-}
-
 void dtls_cid_mark(const struct dtls *d, uint8_t cid[SESSION_CID_BYTES])
 {
-    uint8_t mac[32];
-    cid_mac(d, cid, mac);
+    uint8_t mac[HMAC_BYTES];
+    hmac_make(&d->cid_key, cid, CID_RANDOM_BYTES, mac);
     memcpy(cid + CID_RANDOM_BYTES, mac, SESSION_CID_BYTES - CID_RANDOM_BYTES);
 }
 
 bool dtls_cid_is_ours(const struct dtls *d, const uint8_t cid[SESSION_CID_BYTES])
 {
-    uint8_t mac[32];
-    cid_mac(d, cid, mac);
+    uint8_t mac[HMAC_BYTES];
+    hmac_make(&d->cid_key, cid, CID_RANDOM_BYTES, mac);
     return bytes_equal_secret(cid + CID_RANDOM_BYTES, mac, SESSION_CID_BYTES - CID_RANDOM_BYTES);
 }
 
@@ -39,13 +32,14 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     if (session_table_count(&d->sessions) >= d->settings.max_sessions ||
         session_table_find_id(&d->sessions, a->id))
         return NULL;
-    struct session *s = mem_alloc(sizeof *s);
+    struct session *s = slab_new(&d->session_memory);
     s->record = image->record;
     s->path = image->path;
     s->id = a->id;
     s->epoch = a->epoch;
     s->send_limit = a->send_limit;
     s->is_stored = a->is_stored;
+    s->unproven = !a->exact;
     s->checked = d->store ? d->store->generation : 0;
     s->profile = image->profile;
     s->heard_ms = a->heard_ms ? a->heard_ms : clock_ms();
@@ -66,6 +60,6 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     session_table_remove(&d->sessions, s);
     d->session_gauge->value = session_table_count(&d->sessions);
     bytes_wipe(&s->record, sizeof s->record);
-    free(s);
+    slab_free(&d->session_memory, s);
     return NULL;
 }

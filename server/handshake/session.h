@@ -65,6 +65,8 @@ struct session {
     uint8_t profile; /* enum session_profile */
     bool resumed;    /* a record of type 253 or 254 or from a new address was accepted since the handshake */
     bool named;      /* name is set: see dtls_name */
+    bool unproven;   /* its image may have been behind, and the peer has not shown yet that it is there
+                        (dtls_prove) */
     uint8_t name[SESSION_NAME_BYTES];
 
     /* private to this room */

@@ -93,7 +93,7 @@ static uint8_t *pack(struct dtls *d, const uint8_t key[SESSION_IMAGE_KEY_BYTES],
     *count = 0;
     for (const struct session *s = d->sessions.oldest; s; s = s->newer) {
         size_t owner_len = d->ops->save(d->ops_ctx, s, owner);
-        if (owner_len == 0)
+        if (owner_len == 0 || s->unproven)
             continue;
         data = grow(data, &size, used + ENTRY_BYTES + SESSION_IMAGE_MAX + MAC_BYTES);
         uint8_t *entry = data + used;

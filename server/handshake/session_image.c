@@ -1,11 +1,11 @@
 #include "handshake/session_image.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/random.h"
+#include "handshake/hmac.h"
 
 #define VERSION 1
 #define SALT_BYTES 16
@@ -190,7 +190,10 @@ static void image_key(const uint8_t key[SESSION_IMAGE_KEY_BYTES], uint64_t id, c
     memcpy(text, LABEL, sizeof LABEL);
     be64_store(text + sizeof LABEL, id);
     memcpy(text + sizeof LABEL + 8, salt, SALT_BYTES);
-    must(HMAC(EVP_sha256(), key, SESSION_IMAGE_KEY_BYTES, text, sizeof text, out, NULL) != NULL);
+    struct hmac_key outer;
+    hmac_key_init(&outer, key, SESSION_IMAGE_KEY_BYTES);
+    hmac_make(&outer, text, sizeof text, out);
+    bytes_wipe(&outer, sizeof outer);
 }
 
 static const uint8_t nonce[12];
@@ -212,7 +215,7 @@ size_t session_image_seal(const uint8_t key[SESSION_IMAGE_KEY_BYTES], const stru
                           uint8_t out[SESSION_IMAGE_MAX])
 {
     uint8_t *text = out + SALT_BYTES, own_key[32];
-    must(RAND_bytes(out, SALT_BYTES) == 1);
+    random_bytes(out, SALT_BYTES);
     image_key(key, s->id, out, own_key);
     int text_len = (int)session_image_write(s, send_from, heard_wall_ms, owner, owner_len, text,
                                             SESSION_IMAGE_MAX - SEAL_BYTES),

@@ -176,7 +176,7 @@ void session_store_changed(struct session_store *st, struct session *s, bool urg
     uint64_t now_ms = clock_ms();
     id_ring_push(urgent ? &st->urgent : &st->lazy, s->id, now_ms);
     s->dirt = dirt;
-    plan(st, now_ms + WRITE_EVERY_MS);
+    plan(st, urgent ? now_ms : now_ms + WRITE_EVERY_MS);
 }
 
 /* --- writing --- */
@@ -205,6 +205,15 @@ static uint64_t reserve(const struct session *s)
     return left < SESSION_SEND_BLOCK / 2 ? s->record.send_seq + SESSION_SEND_BLOCK : s->send_limit;
 }
 
+static const char *flag_of(const struct batch *b, const struct session *s)
+{
+    if (b->let_go)
+        return s->unproven ? "u" : "r";
+    if (s->unproven)
+        return "p";
+    return s->is_stored ? "h" : "n";
+}
+
 /* False: its owner does not want it kept. */
 static bool add_session(struct session_store *st, struct batch *b, struct call *c, const struct session *s)
 {
@@ -224,7 +233,7 @@ static bool add_session(struct session_store *st, struct batch *b, struct call *
     keys[2] = redis_arg_text(c->keys[i].peer.text);
     values[0] = redis_arg_text(c->keys[i].id);
     values[1] = redis_arg_int(&c->numbers[2 * i], (int64_t)item->epoch);
-    values[2] = redis_arg_text(b->let_go ? "r" : s->is_stored ? "h" : "n");
+    values[2] = redis_arg_text(flag_of(b, s));
     values[3] = redis_arg_int(&c->numbers[2 * i + 1], (int64_t)item->send_from);
     values[4] = (struct redis_arg){c->images[i], image_len};
     return true;
@@ -257,6 +266,8 @@ static void on_item(struct session_store *st, const struct batch_item *item, con
         }
         return;
     }
+    if (s && s->epoch > item->epoch) /* sent before the answer that raised it: not lost, only late */
+        session_store_changed(st, s, false);
     if (!s || s->epoch != item->epoch)
         return;
     st->lost->value++;

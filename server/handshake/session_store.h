@@ -1,6 +1,7 @@
 /* session_store.h: sessions that outlive this process, in Redis, shared by all nodes.
  *
- *   PREFIX s:ID    NODE:INCARNATION:EPOCH:FLAG:SEND_FROM: and the sealed image; FLAG h held, r let go of
+ *   PREFIX s:ID    NODE:INCARNATION:EPOCH:FLAG:SEND_FROM: and the sealed image. FLAG: h held, r let go of,
+ *                  p and u the same of one whose peer has not proved yet that it is there
  *   PREFIX n:NAME  ID:EPOCH of the newest session of that device
  *   PREFIX a:PEER  ID of the session without connection ID at that address
  *

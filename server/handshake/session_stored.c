@@ -1,6 +1,7 @@
 #include "handshake/session_stored.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/nodes.h"
 
@@ -21,10 +22,10 @@ bool session_stored_read(const char *text, size_t text_len, struct session_store
     const char *at = text;
     uint64_t node;
     if (!get_number(&at, &node) || node >= NODES_MAX || !get_number(&at, &out->incarnation) ||
-        !get_number(&at, &out->epoch) || (*at != 'h' && *at != 'r') || at[1] != ':')
+        !get_number(&at, &out->epoch) || *at == '\0' || !strchr("hrpu", *at) || at[1] != ':')
         return false;
     out->node = (uint32_t)node;
-    out->let_go = *at == 'r';
+    out->let_go = *at == 'r' || *at == 'u';
     at += 2;
     if (!get_number(&at, &out->send_from) || out->send_from >> 48)
         return false;

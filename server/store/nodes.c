@@ -43,7 +43,7 @@ bool nodes_run(struct nodes *n, const struct redis_script *script, const struct 
     q->n = n;
     q->done = done;
     q->sent_ms = clock_ms();
-    if (!redis_run(n->redis, script, args, key_count, count, on_reply, q)) {
+    if (!n->redis || !redis_run(n->redis, script, args, key_count, count, on_reply, q)) {
         free(q);
         return false;
     }
@@ -120,7 +120,8 @@ void nodes_free(struct nodes *n)
     struct nodes_request *q;
     if (!n)
         return;
-    redis_off(n->redis, n);
+    if (n->redis)
+        redis_off(n->redis, n);
     nodes_lease_stop(n);
     nodes_list_stop(n);
     DL_FOREACH (n->requests, q)

@@ -8,7 +8,8 @@
  * wrote may be behind what it did.
  *
  * Messages are at most once, in order between two nodes, and lost while Redis is away: whoever needs an
- * answer has a deadline of his own. Ownership: struct nodes borrows redis and deadlines, which outlive it.
+ * answer has a deadline of his own. Ownership: struct nodes borrows redis and deadlines; the latter outlives
+ * it. Once redis is closed nothing is sent and nothing comes, but what was asked of redis has ended.
  * Loop thread only. */
 #ifndef CYAN_STORE_NODES_H
 #define CYAN_STORE_NODES_H

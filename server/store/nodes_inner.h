@@ -69,7 +69,7 @@ struct nodes_receiver {
 };
 
 struct nodes {
-    struct redis *redis;         /* borrowed: outlives this */
+    struct redis *redis;         /* borrowed; NULL once closed */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct nodes_ops ops;
     uint32_t id, lease_ms;

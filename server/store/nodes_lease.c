@@ -305,16 +305,16 @@ static void send_leave(struct nodes *n)
 void nodes_leave(struct nodes *n, bool clean, void (*done)(void *arg), void *arg)
 {
     must(n->state != NODES_LEAVING);
-    bool gone = n->state == NODES_GONE;
+    bool gone = n->state == NODES_GONE || !n->redis;
     stop(n);
     n->left = done;
     n->left_arg = arg;
     n->leave_clean = clean;
     deadline_set(n->deadlines, &n->leave_limit, clock_ms() + (gone ? 0 : NODES_LEAVE_LIMIT_MS),
                  on_leave_limit);
+    n->state = gone ? NODES_GONE : NODES_LEAVING;
     if (gone) /* nothing to give back; done comes from the loop */
         return;
-    n->state = NODES_LEAVING;
     send_leave(n);
 }
 
@@ -327,7 +327,7 @@ void nodes_forget(struct nodes *n, uint32_t id)
         redis_arg_text(nodes_key(n, all, "nodes")),
         redis_arg_int(&number, id),
     };
-    if (!redis_run(n->redis, &forget_script, args, 2, 3, NULL, NULL))
+    if (!n->redis || !redis_run(n->redis, &forget_script, args, 2, 3, NULL, NULL))
         log_debug("node.forget id=%u why=redis_away",
                   id); /* then it is lost once more, and forgotten again */
 }
@@ -343,9 +343,16 @@ static void on_redis_up(void *arg)
         hold(n);
 }
 
+static void on_redis_closed(void *arg)
+{
+    struct nodes *n = arg;
+    n->redis = NULL;
+}
+
 void nodes_lease_start(struct nodes *n)
 {
     redis_on_up(n->redis, on_redis_up, n);
+    redis_on_close(n->redis, on_redis_closed, n);
 }
 
 void nodes_lease_stop(struct nodes *n)

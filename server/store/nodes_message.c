@@ -55,7 +55,7 @@ static bool publish(struct nodes *n, const char *channel, enum nodes_topic topic
                     size_t data_len)
 {
     struct bytes_writer w;
-    if (data_len > NODES_MESSAGE_MAX)
+    if (!n->redis || data_len > NODES_MESSAGE_MAX)
         return false;
     uint8_t *message = mem_alloc(HEAD_BYTES + data_len);
     bytes_writer_init(&w, message, HEAD_BYTES + data_len);

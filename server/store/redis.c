@@ -34,15 +34,24 @@ void redis_on_down(struct redis *r, void (*fn)(void *arg), void *arg)
     add_listener(r->on_down, fn, arg, false);
 }
 
+void redis_on_close(struct redis *r, void (*fn)(void *arg), void *arg)
+{
+    add_listener(r->on_close, fn, arg, false);
+}
+
+static void remove_listeners(struct redis_listener *listeners, const void *arg)
+{
+    for (size_t i = 0; i < REDIS_LISTENERS_MAX; i++)
+        if (listeners[i].arg == arg)
+            listeners[i] = (struct redis_listener){0};
+}
+
 void redis_off(struct redis *r, const void *arg)
 {
     struct redis_subscription *s;
-    for (size_t i = 0; i < REDIS_LISTENERS_MAX; i++) {
-        if (r->on_up[i].arg == arg)
-            r->on_up[i] = (struct redis_listener){0};
-        if (r->on_down[i].arg == arg)
-            r->on_down[i] = (struct redis_listener){0};
-    }
+    remove_listeners(r->on_up, arg);
+    remove_listeners(r->on_down, arg);
+    remove_listeners(r->on_close, arg);
     for (s = r->subscriptions; s; s = s->next)
         if (s->arg == arg)
             s->fn = NULL;
@@ -229,4 +238,7 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg)
     redis_link_close(&r->subscriber);
     uv_close((uv_handle_t *)&r->idle, on_idle_closed);
     redis_end_commands(r);
+    for (size_t l = 0; l < REDIS_LISTENERS_MAX; l++)
+        if (r->on_close[l].fn)
+            r->on_close[l].fn(r->on_close[l].arg);
 }

@@ -70,7 +70,9 @@ size_t redis_in_flight(const struct redis *r);
 void redis_on_up(struct redis *r, void (*fn)(void *arg), void *arg);
 /* Each time one of them is lost, after the callbacks of what was in flight on it. At most 8 of them. */
 void redis_on_down(struct redis *r, void (*fn)(void *arg), void *arg);
-/* No more calls of redis_on_up, redis_on_down and redis_subscribe with this arg. Commands still answer. */
+/* Once, from inside redis_close: the last moment to call anything here. At most 8 of them. */
+void redis_on_close(struct redis *r, void (*fn)(void *arg), void *arg);
+/* No more calls of redis_on_... and redis_subscribe with this arg. Commands still answer. */
 void redis_off(struct redis *r, const void *arg);
 
 /* False, and no callback: Redis is away, or REDIS_IN_FLIGHT_MAX or REDIS_UNSENT_MAX is reached. done NULL:

@@ -157,7 +157,7 @@ static bool starts_with(const char *text, const char *word)
  */
 static bool is_no_server_for_us(const char *error)
 {
-    static const char *const words[] = {"LOADING ", "READONLY ", "MASTERDOWN ", "NOAUTH ", "UNKILLABLE "};
+    static const char *const words[] = {"LOADING ", "READONLY ", "MASTERDOWN ", "NOAUTH "};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (starts_with(error, words[i]))
             return true;

@@ -123,7 +123,8 @@ struct redis {
     struct redis_subscription *subscriptions;
     size_t subscribing; /* SUBSCRIBEs of this connection not answered yet */
     bool ping_due;      /* its PING is not answered yet */
-    struct redis_listener on_up[REDIS_LISTENERS_MAX], on_down[REDIS_LISTENERS_MAX];
+    struct redis_listener on_up[REDIS_LISTENERS_MAX], on_down[REDIS_LISTENERS_MAX],
+        on_close[REDIS_LISTENERS_MAX];
     bool up, was_up, said_down, closing;
     struct bucket error_lines;
     void (*closed)(void *arg);

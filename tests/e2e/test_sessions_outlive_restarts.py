@@ -1,13 +1,19 @@
 """What a device's session outlives: a clean stop with and without Redis, and a crash with it. Nobody shakes hands again."""
 
+import collections
+import random
 import signal
+import time
 
 import pytest
 
+from harness.rounds import rounds
+from harness.truth import check_report, check_ticks
 from harness.waiting import wait_until
 
 DEVICES = 12
 FAST = {"time_scale": 0.2, "keepalive": 5}  # keepalive 1 s, retransmission after 0.8 s
+FASTER = {"time_scale": 0.05, "keepalive": 20}
 
 
 def restart(cyand, how):
@@ -26,9 +32,16 @@ def pongs_grow(swarm, by):
     wait_until(lambda: swarm.status()["stats"]["pongs"] >= first + by, "devices are answered", 40)
 
 
-def acks_grow(swarm, by):
-    first = swarm.count_acked()
-    wait_until(lambda: swarm.count_acked() >= first + by, "events are acknowledged", 40)
+def each_is_acknowledged(swarm, times):
+    """Every device has had so many of its events acknowledged from now on: it is past what went before. (A message that
+    four transmissions in a row do not get through for ends a session, here as anywhere.)"""
+    first = len(swarm.notices)
+
+    def heard():
+        counts = collections.Counter(n["device"] for n in swarm.notices[first:] if n["event"] == "acked")
+        return len(counts) == DEVICES and min(counts.values()) >= times
+
+    wait_until(heard, lambda: f"events of every device are acknowledged: {swarm.said()}", 40)
 
 
 def connected(cyand):
@@ -43,25 +56,20 @@ def test_a_clean_stop_ends_no_session(new_cyand, new_swarm, redis, durable):
         restart(cyand, signal.SIGTERM)
         pongs_grow(swarm, 2 * DEVICES)
     wait_until(lambda: connected(cyand) >= 1, "devices are online again", 20)
-    report = swarm.finish()
-    assert report["handshakes_ok"] == DEVICES, report
-    assert not report["sessions_lost"] and not report["protocol_errors"], report
+    check_report(swarm.finish(), DEVICES)
 
 
 def test_a_crash_costs_one_more_round_trip(new_cyand, new_swarm, redis):
     cyand = new_cyand(**redis.settings)
-    swarm = new_swarm(cyand, devices=DEVICES, event_interval_ms=300, **FAST).wait_connected(DEVICES)
-    for _ in range(3):
-        acks_grow(swarm, DEVICES)
+    swarm = new_swarm(cyand, devices=DEVICES, event_interval_ms=150, replay=20, **FASTER).wait_connected(DEVICES)
+    picked = random.Random(5)
+    for _ in range(rounds(5)):
+        time.sleep(picked.random() / 2)
         restart(cyand, signal.SIGKILL)
-        acks_grow(swarm, 3 * DEVICES)
+        each_is_acknowledged(swarm, 3)
         assert handshakes(swarm) == DEVICES
     assert cyand.metrics().sum("cyan_session_store_taken_total", image="behind") > 0
     report = swarm.finish()
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
-    stored = cyand.query("SELECT count(*), count(DISTINCT data) FROM event WHERE name = 'swarm/tick'")
-    acked = {(line["device"], line["data"]) for line in swarm.ledger() if line["name"] == "swarm/tick"}
-    kept = set(map(tuple, cyand.query("SELECT encode(device_id, 'hex'), convert_from(data, 'UTF8') FROM event"
-                                      " WHERE name = 'swarm/tick'")))
-    assert acked <= kept, f"{len(acked - kept)} acknowledged events are not stored"
-    assert stored[0][0] == stored[0][1], "an event was stored twice"
+    check_report(report, DEVICES)
+    assert report["replays_sent"] > 0
+    check_ticks(cyand, swarm)

@@ -69,13 +69,12 @@ static struct server_key *make_key(void)
 }
 
 /* The fuzzer cannot guess an HMAC: a ClientHello that carries 32 bytes of cookie gets the right ones. */
-static void mend_cookie(struct dtls *d, const struct net_path *path, uint8_t *datagram, size_t datagram_len,
-                        uint64_t now_ms)
+static void mend_cookie(struct dtls *d, const struct net_path *path, uint8_t *datagram, size_t datagram_len)
 {
     struct client_hello hello;
     if (!client_hello_parse(&hello, datagram, datagram_len) || hello.cookie_len != COOKIE_BYTES)
         return;
-    cookie_make(&d->cookies, path, hello.random, now_ms, datagram + (hello.cookie - datagram));
+    cookie_make(&d->cookies, path, hello.random, clock_wall_ms(), datagram + (hello.cookie - datagram));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
@@ -108,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
         uint8_t *copy = malloc(len ? len : 1); /* its own block, so that a read past its end is seen */
         must(copy != NULL);
         memcpy(copy, datagram, len);
-        mend_cookie(d, &path, copy, len, now_ms);
+        mend_cookie(d, &path, copy, len);
         dtls_receive(d, &path, copy, len, now_ms);
         if (path.peer_port % 2 == 0) /* of the others several wait at once */
             (void)dtls_work(d);

@@ -11,6 +11,8 @@
 
 #include "base/mem.h"
 #include "fleet/device_change.h"
+#include "fleet/person_event.h"
+#include "fleet/reach.h"
 #include "fleet/token.h"
 
 #define CORE_ID "51ff69065067545755380687"
@@ -31,7 +33,8 @@ struct pending {
     fleet_actor_fn *on_actor;
     fleet_tokens_fn *on_tokens;
     fleet_revoke_fn *on_revoke;
-    device_ping_fn *on_ping;
+    reach_done_fn *on_reached;
+    fleet_published_fn *on_published;
 };
 struct fleet {
     uv_idle_t idle;
@@ -45,6 +48,11 @@ struct fleet {
     char filter_name[64], name[80], notes[80], revoked[140];
     struct fleet_key key;
     int product_id;
+    /* what a device was asked, and what it answers unless it is not online */
+    struct reach_question asked;
+    char asked_name[80], asked_argument[1100];
+    char event[1200]; /* `public|private name=data` of the newest */
+    struct device_answer answer;
 };
 struct devices {
     struct fleet *fleet;
@@ -100,7 +108,8 @@ static void fake_fleet_init(struct fleet *f, uv_loop_t *loop)
 static struct fleet_device fake_device(void)
 {
     static const char *const functions[] = {"digitalread"};
-    static const struct fleet_name_type variables[] = {{"temperature", "double"}};
+    static const struct fleet_name_type variables[] = {
+        {"temperature", "double"}, {"count", "int32"}, {"on", "bool"}, {"text", "string"}};
     struct fleet_device d = {.name = "joe_prod_core2", .connected = true, .platform_id = 0, .product_id = -1};
 
     (void)device_id_parse(&d.id, CORE_ID, 24);
@@ -112,7 +121,7 @@ static struct fleet_device fake_device(void)
     d.functions = functions;
     d.function_count = 1;
     d.variables = variables;
-    d.variable_count = 1;
+    d.variable_count = 4;
     return d;
 }
 
@@ -189,10 +198,19 @@ static void deliver_revoke(struct fleet *f, const struct pending *p)
     (void)f;
     p->on_revoke(p->arg, strcmp(p->which, "nosuchtoken") == 0 ? FLEET_NOT_FOUND : FLEET_OK, 1);
 }
-static void deliver_ping(struct fleet *f, const struct pending *p)
+static void deliver_reached(struct fleet *f, const struct pending *p)
 {
-    (void)f;
-    p->on_ping(p->arg, DEVICE_ANSWERED, 42);
+    static const struct device_answer gone = {.ask = DEVICE_NOT_CONNECTED};
+
+    p->on_reached(p->arg, atomic_load(&f->device_online) ? &f->answer : &gone);
+}
+
+static void deliver_published(struct fleet *f, const struct pending *p)
+{
+    enum fleet_err err = f->change_err;
+
+    f->change_err = FLEET_OK;
+    p->on_published(p->arg, err, err == FLEET_INVALID ? "name is not acceptable." : "");
 }
 
 static void set_which(struct pending *p, const char *which)
@@ -336,17 +354,38 @@ size_t devices_online_count(const struct devices *all)
 {
     return atomic_load(&all->fleet->device_online) ? 1 : 0;
 }
-struct device *devices_find(struct devices *all, const struct device_id *id)
+struct nodes *fleet_nodes(const struct fleet *f)
 {
-    (void)id;
-    return atomic_load(&all->fleet->device_online) ? (struct device *)all : NULL; /* never looked into */
+    (void)f;
+    return NULL;
 }
-void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *done, void *arg)
+uint32_t fleet_node_id(const struct fleet *f)
 {
-    struct devices *all = (struct devices *)device;
+    (void)f;
+    return 3;
+}
+void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const char *name, const char *data,
+                   bool is_public, fleet_published_fn *done, void *arg)
+{
+    (void)actor;
+    snprintf(f->event, sizeof(f->event), "%s %s=%s", is_public ? "public" : "private", name, data);
+    pending_new(f, deliver_published, arg)->on_published = done;
+}
+struct reach *fleet_reach(struct fleet *f)
+{
+    return (struct reach *)f; /* never looked into */
+}
+void reach_ask(struct reach *reach, const struct device_id *id, const struct reach_question *question,
+               reach_done_fn *done, void *arg)
+{
+    struct fleet *f = (struct fleet *)reach;
 
-    (void)timeout_ms;
-    pending_new(all->fleet, deliver_ping, arg)->on_ping = done;
+    (void)id;
+    f->asked = *question;
+    snprintf(f->asked_name, sizeof(f->asked_name), "%s", question->name != NULL ? question->name : "");
+    snprintf(f->asked_argument, sizeof(f->asked_argument), "%s",
+             question->argument != NULL ? question->argument : "");
+    pending_new(f, deliver_reached, arg)->on_reached = done;
 }
 
 #endif

@@ -83,8 +83,12 @@ static void test_routes(void **state)
     assert_int_equal(match("GET", "/v1/device", &pattern, allow), ROUTE_UNKNOWN_PATH);
     assert_int_equal(match("GET", "/v1/devices/x/modules/y", &pattern, allow), ROUTE_UNKNOWN_PATH);
     assert_int_equal(match("OPTIONS", "/anything", &pattern, allow), ROUTE_OPTIONS);
-    assert_int_equal(match("GET", "/v1/devices/x/ping", &pattern, allow), ROUTE_WRONG_METHOD);
-    assert_string_equal(allow, "POST, PUT, OPTIONS");
+    assert_int_equal(match("DELETE", "/v1/devices/x/ping", &pattern, allow), ROUTE_WRONG_METHOD);
+    assert_string_equal(allow, "POST, PUT, GET, HEAD, OPTIONS");
+    assert_int_equal(match("GET", "/v1/devices/x/modules", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/:device/modules");
+    assert_int_equal(match("GET", "/v1/devices/x/temp", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/:device/:variable");
     assert_int_equal(match("BREW", "/v1/access_tokens/current", &pattern, allow), ROUTE_WRONG_METHOD);
     assert_string_equal(allow, "GET, HEAD, DELETE, OPTIONS");
 }

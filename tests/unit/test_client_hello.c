@@ -144,12 +144,19 @@ static void test_cookie_is_bound_to_address_random_and_time(void **state)
     struct cookie_secrets secrets;
     struct net_path path = {.peer_port = 5};
     uint8_t random[32] = {1}, cookie[COOKIE_BYTES];
-    cookie_init(&secrets, 1000);
-    cookie_make(&secrets, &path, random, 1000, cookie);
-    assert_true(cookie_check(&secrets, &path, random, 1000, cookie, sizeof cookie));
+    const uint8_t seed[COOKIE_SEED_BYTES] = {7}, other_seed[COOKIE_SEED_BYTES] = {8};
+    struct cookie_secrets other;
+    cookie_init(&secrets, seed);
+    cookie_make(&secrets, &path, random, 70000, cookie);
+    assert_true(cookie_check(&secrets, &path, random, 70000, cookie, sizeof cookie));
     assert_true(
-        cookie_check(&secrets, &path, random, 61500, cookie, sizeof cookie)); /* the secret changed once */
-    assert_false(cookie_check(&secrets, &path, random, 130000, cookie, sizeof cookie));
+        cookie_check(&secrets, &path, random, 121500, cookie, sizeof cookie)); /* the secret changed once */
+    assert_false(cookie_check(&secrets, &path, random, 190000, cookie, sizeof cookie));
+    cookie_init(&other, seed); /* another node, whose clock is behind */
+    assert_true(cookie_check(&other, &path, random, 59999, cookie, sizeof cookie));
+    assert_false(cookie_check(&other, &path, random, 190000, cookie, sizeof cookie));
+    cookie_init(&other, other_seed);
+    assert_false(cookie_check(&other, &path, random, 70000, cookie, sizeof cookie));
     cookie_make(&secrets, &path, random, 130000, cookie);
     path.peer_port = 6;
     assert_false(cookie_check(&secrets, &path, random, 130000, cookie, sizeof cookie));
