@@ -189,7 +189,7 @@ static void on_event(struct swarm_device *d, const struct swarm_coap_in *in)
     if (strncmp(name, "particle/device/updates/", 24) == 0 && in->payload.len == 0)
         swarm_device_error(d, "empty_update_event"); /* a device would crash: device-trace 5 */
     swarm_device_notice(d, "received",
-                        json_pack("{s:s,s:s%}", "name", name,
+                        json_pack("{s:s,s:s%}", "name", name, "data",
                                   in->payload.len ? (const char *)in->payload.data : "", in->payload.len));
     if (strcmp(name, "particle/device/updates/forced") == 0) {
         d->forced_updates = is_true;

@@ -5,8 +5,9 @@ DROP FUNCTION store_subscriptions;
 ALTER TABLE device RENAME COLUMN subscriptions_rev TO subscriptions_generation;
 
 -- One more of the list of (session, generation), a set of at most max_count. The first of a newer list takes the place of the
--- older one. What was overtaken is not stored, and is no fault: one of an older generation, and one of an older session once
--- the present session has given its own. Returns 'stored', 'full', or why not.
+-- older one. One of an older generation joins the newer list: whoever says it was restored from before that list began. One of
+-- an older session is not stored once the present session has given its own, and is no fault. Returns 'stored', 'full', or
+-- why not.
 CREATE FUNCTION store_subscription(dev bytea, session bigint, generation bigint, prefix text, scope text, format text,
                                    from_device bytea, max_count integer)
     RETURNS text LANGUAGE plpgsql AS $$
@@ -18,11 +19,10 @@ BEGIN
     SELECT session_id, subscriptions_session, subscriptions_generation INTO d FROM device WHERE id = dev FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'unknown device';
-    ELSIF d.subscriptions_session = session AND d.subscriptions_generation > generation
-          OR d.subscriptions_session = d.session_id AND d.session_id <> session THEN
+    ELSIF d.subscriptions_session = d.session_id AND d.session_id <> session THEN
         RETURN 'stored';
     END IF;
-    IF d.subscriptions_session IS DISTINCT FROM session OR d.subscriptions_generation IS DISTINCT FROM generation THEN
+    IF d.subscriptions_session IS DISTINCT FROM session OR d.subscriptions_generation < generation THEN
         DELETE FROM device_subscription s WHERE s.device_id = dev;
         UPDATE device SET subscriptions_session = session, subscriptions_generation = generation WHERE id = dev;
     ELSIF EXISTS (SELECT FROM device_subscription s

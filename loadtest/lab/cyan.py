@@ -96,7 +96,11 @@ class Cyan:
         return seconds
 
     def start_fresh(self, extra=()):
+        """Without the sessions that the last one left."""
         self.stop()
+        kept = os.path.join(self.keys, "sessions")
+        if os.path.exists(kept):
+            os.remove(kept)
         return self.start(extra)
 
     def stop(self, how=signal.SIGTERM):

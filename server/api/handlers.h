@@ -17,6 +17,7 @@ void ping_device(struct http_request *r);         /* ping.c */
 void function_call(struct http_request *r);       /* function.c */
 void variable_read(struct http_request *r);       /* variable.c */
 void vitals_update(struct http_request *r);       /* vitals.c */
+void events_publish(struct http_request *r);      /* events.c */
 void nodes_read(struct http_request *r);          /* nodes.c */
 
 void tokens_list(struct http_request *r); /* tokens.c */

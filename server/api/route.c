@@ -18,6 +18,7 @@ static const struct route routes[] = {
      tokens_revoke}, /* holding it is the right to (rest-api 0.3) */
     {"GET", "/v1/devices", ROUTE_OWNER, devices_list},
     {"POST", "/v1/devices", ROUTE_OWNER, device_claim},
+    {"POST", "/v1/devices/events", ROUTE_OWNER, events_publish},
     {"GET", "/v1/devices/:device", ROUTE_OWNER, device_read},
     {"PUT", "/v1/devices/:device", ROUTE_OWNER, device_update},
     {"DELETE", "/v1/devices/:device", ROUTE_OWNER, device_unclaim},

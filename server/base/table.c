@@ -51,7 +51,7 @@ static void grow(struct table *t)
 
 void table_add(struct table *t, uint32_t hash, void *entry)
 {
-    if (t->count >= t->slots / 4 * 3)
+    if (t->count >= t->slots / 8 * 7)
         grow(t);
     put(t, hash, entry);
     t->count++;

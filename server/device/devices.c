@@ -37,6 +37,7 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
     all->deadlines = deadlines;
     all->ops = *ops;
     all->settings = *settings;
+    slab_init(&all->memory, sizeof(struct device));
     all->wheel = presence_wheel_new(all);
     coap_metrics_init(&all->coap, metrics);
     refusal_register(all->refused, metrics);
@@ -57,6 +58,12 @@ void devices_set_offline_after(struct devices *all, uint64_t offline_after_ms)
     presence_watch_anew(all, clock_ms());
 }
 
+void devices_release(struct devices *all)
+{
+    slab_deinit(&all->memory);
+    free(all);
+}
+
 void devices_free(struct devices *all)
 {
     must(all->fresh == NULL && all->idle == NULL && all->by_id.count == 0);
@@ -65,7 +72,7 @@ void devices_free(struct devices *all)
     table_deinit(&all->by_id);
     all->closed = true;
     if (all->count == 0)
-        free(all); /* else the last callback that is awaited does it */
+        devices_release(all); /* else the last callback that is awaited does it */
 }
 
 size_t devices_online_count(const struct devices *all)

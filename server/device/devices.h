@@ -220,5 +220,8 @@ void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_a
 /* Publishes an event to this device (server to device, device-protocol 4.9); false when not possible. Used
  * for claim answers. */
 bool device_publish(struct device *device, const char *name, const char *data);
+/* Hands on an event it subscribed to, to a device that is online; of event only name, data, content_format
+ * and is_public count. False when it cannot take it, and for the system's names. */
+bool device_deliver(struct device *device, const struct device_event *event);
 
 #endif

@@ -150,10 +150,10 @@ void link_release(struct device *device)
 
     if (device->session != NULL || device->pending > 0)
         return;
-    free(device);
+    slab_free(&all->memory, device);
     all->count--;
     if (all->closed && all->count == 0)
-        free(all);
+        devices_release(all);
 }
 
 static bool has_id(const void *entry, const void *key)
@@ -347,7 +347,7 @@ static void on_admitted(void *arg, enum device_admission admission, const struct
 static void on_established(void *ctx, struct session *s, const struct session_proof *proof)
 {
     struct devices *all = ctx;
-    struct device *device = mem_alloc(sizeof(*device));
+    struct device *device = slab_new(&all->memory);
     uint8_t first[3]; /* no secret: it only keeps old message IDs apart */
 
     random_bytes(first, sizeof(first));

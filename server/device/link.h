@@ -15,6 +15,7 @@
 #ifndef CYAN_DEVICE_LINK_H
 #define CYAN_DEVICE_LINK_H
 
+#include "base/slab.h"
 #include "base/table.h"
 #include "device/devices.h"
 #include "device/refusal.h"
@@ -41,6 +42,7 @@ struct devices {
     struct coap_metrics coap;
     struct metric *refused[REFUSAL_COUNT];
     struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
+    struct slab memory;           /* of every struct device */
     struct table by_id;           /* those that said Hello */
     struct plain_group *plain;    /* uthash: sessions without Hello, by whose they are */
     struct device *fresh;         /* those before their Hello */
@@ -91,6 +93,8 @@ void link_end(struct device *device, enum session_end why, bool tell_peer);
 /* The same for one that is not welcome. Device OS is not told: an alert makes it shake hands again at once
  * and without end; silent, its Hello fails after 60 to 90 s (device-protocol 2.8). */
 void link_refuse(struct device *device, enum session_end why);
+/* The last of all the devices is gone. */
+void devices_release(struct devices *all);
 /* Frees what is free to go; after each callback that was pending. */
 void link_release(struct device *device);
 /* A Hello was seen or is due: the wait for it begins again. Nothing for a client that need not say it: one

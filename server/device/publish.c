@@ -2,10 +2,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "device/event.h"
 #include "device/link.h"
 #include "device/text.h"
 
 #define PUBLISH_TIMEOUT_MS 120000 /* all retransmissions take 90 s at most (device-protocol 3.4) */
+#define CONTENT_FORMAT_SINCE 6200 /* before, it would cost the payload (device-protocol 4.9) */
+#define TEXT_FORMAT 0
 
 static void on_published(void *arg, enum coap_outcome outcome, const struct coap_message *response,
                          const uint8_t *body, size_t body_len, uint32_t rtt_ms)
@@ -18,26 +21,49 @@ static void on_published(void *arg, enum coap_outcome outcome, const struct coap
     (void)rtt_ms;
 }
 
-bool device_publish(struct device *device, const char *name, const char *data)
+static bool send_event(struct device *device, const struct device_event *event)
 {
-    size_t name_len = strlen(name), data_len = strlen(data);
+    size_t name_len = strlen(event->name);
+    bool has_format = event->content_format != TEXT_FORMAT && device->system_version >= CONTENT_FORMAT_SINCE;
     struct coap_request request = {
         .method = COAP_POST,
-        .path = {"E", name},
-        .content_format = UINT16_MAX, /* before 6.2 it would cost the payload (device-protocol 4.9) */
-        .max_age_s = UINT32_MAX,
-        .payload = (const uint8_t *)data,
-        .payload_len = data_len,
+        .path = {event->is_public ? "e" : "E", event->name},
+        .content_format = has_format ? event->content_format : UINT16_MAX,
+        .max_age_s = UINT32_MAX, /* no handler of a device can look at it */
+        .payload = event->data,
+        .payload_len = event->data_len,
         .ack_is_enough = true,
         .timeout_ms = PUBLISH_TIMEOUT_MS,
     };
 
     if (!link_is_named(device) || device->quarantined)
         return false;
-    if (name_len == 0 || name_len > DEVICE_EVENT_NAME_MAX || !text_is_clean(name, name_len))
+    if (name_len == 0 || name_len > DEVICE_EVENT_NAME_MAX || !text_is_clean(event->name, name_len))
         return false;
-    if (data_len == 0 ||
-        data_len > DEVICE_EVENT_DATA_MAX) /* empty, it crashes Device OS 6.2 (device-trace 5) */
+    if (event->data_len > DEVICE_EVENT_DATA_MAX)
         return false;
     return coap_request(&device->peer, &request, on_published, device, clock_ms());
+}
+
+bool device_publish(struct device *device, const char *name, const char *data)
+{
+    struct device_event event = {.name = name, .data = (const uint8_t *)data, .data_len = strlen(data)};
+
+    if (event.data_len == 0) /* it crashes Device OS 6.2 (device-trace 5) */
+        return false;
+    return send_event(device, &event);
+}
+
+bool device_deliver(struct device *device, const struct device_event *event)
+{
+    struct device_event sent = *event;
+
+    if (!device->online || event_kind(event->name, event->data, event->data_len) != DEVICE_EVENT_USER)
+        return false;
+    if (event->data_len == 0 && event->content_format == TEXT_FORMAT) {
+        /* An empty text that is there: without payload, handlers are given NULL for the text they expect. */
+        sent.data = (const uint8_t *)"";
+        sent.data_len = 1;
+    }
+    return send_event(device, &sent);
 }

@@ -1,13 +1,11 @@
 #include "device/restore.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "device/challenge.h"
 #include "device/plain.h"
 #include "device/presence.h"
@@ -105,7 +103,7 @@ static bool load(struct device *device, const uint8_t *saved, size_t saved_len)
 bool restore_begin(void *ctx, struct session *s, const uint8_t *saved, size_t saved_len, bool exact)
 {
     struct devices *all = ctx;
-    struct device *device = mem_alloc(sizeof(*device));
+    struct device *device = slab_new(&all->memory);
 
     device->all = all;
     device->session = s;
@@ -115,7 +113,7 @@ bool restore_begin(void *ctx, struct session *s, const uint8_t *saved, size_t sa
     coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap, COAP_RFC7252, 0, 0);
     if (!load(device, saved, saved_len) || (device->was_named && !link_index(device))) {
         coap_peer_deinit(&device->peer);
-        free(device);
+        slab_free(&all->memory, device);
         return false;
     }
     if (!exact) { /* half a turn away from all that may have been used since */

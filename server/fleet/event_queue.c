@@ -111,6 +111,18 @@ void event_queue_free(struct event_queue *q)
     free(q);
 }
 
+static void relay(struct event_queue *q, const struct queued_event *e)
+{
+    struct device_event event = {.kind = e->kind,
+                                 .name = e->name,
+                                 .data = e->data,
+                                 .data_len = e->data_len,
+                                 .content_format = e->content_format,
+                                 .ttl_s = e->ttl_s,
+                                 .is_public = e->is_public};
+    relay_push(q->f->relay, &e->id, 0, &event);
+}
+
 /* Frees e, calls out last. */
 static void finish(struct event_queue *q, struct queued_event *e, enum device_verdict verdict)
 {
@@ -123,6 +135,8 @@ static void finish(struct event_queue *q, struct queued_event *e, enum device_ve
                              : verdict == DEVICE_BUSY ? q->busy
                                                       : q->rejected;
     counter->value++;
+    if (verdict == DEVICE_STORED && e->kind == DEVICE_EVENT_USER && !e->quarantined)
+        relay(q, e);
     free(e);
     done(arg, verdict);
     if (claimed) /* device-protocol 4.10: tells the device to forget its code; the data does not matter, but

@@ -39,6 +39,15 @@ static void publish(struct devices *devices, const struct device_id *id, const c
         device_publish(device, name, data);
 }
 
+static enum relay_delivery deliver(struct devices *devices, const struct device_id *id,
+                                   const struct device_event *event)
+{
+    struct device *device = devices ? devices_find(devices, id) : NULL;
+    if (!device)
+        return RELAY_NOT_HERE;
+    return device_deliver(device, event) ? RELAY_DELIVERED : RELAY_LOST;
+}
+
 static bool end_session(struct devices *devices, const struct device_id *id)
 {
     return devices && devices_revoke(devices, id);
@@ -52,8 +61,11 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->pg = pg;
     f->deadlines = deadlines;
     f->settings = *settings;
-    f->below = (struct fleet_below){
-        .revoke = end_session, .publish = publish, .answer_psk = dtls_psk_answer, .psk_away = dtls_psk_away};
+    f->below = (struct fleet_below){.revoke = end_session,
+                                    .publish = publish,
+                                    .deliver = deliver,
+                                    .answer_psk = dtls_psk_answer,
+                                    .psk_away = dtls_psk_away};
     f->ops = (struct device_ops){
         .ctx = f,
         .find_psk = admission_find_psk,
@@ -73,6 +85,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->attempts = attempts_new(f, metrics);
     f->retention = retention_new(f, metrics);
     f->reach = reach_new(deadlines, metrics);
+    f->relay = relay_new(f, metrics);
     f->lost_nodes = lost_nodes_new(f);
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
@@ -89,6 +102,7 @@ void fleet_free(struct fleet *f)
     attempts_free(f->attempts);
     retention_free(f->retention);
     reach_free(f->reach);
+    relay_free(f->relay);
     lost_nodes_free(f->lost_nodes);
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
@@ -118,6 +132,7 @@ void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store 
     f->nodes = nodes;
     f->sessions = sessions;
     reach_set_nodes(f->reach, nodes, sessions);
+    relay_set_nodes(f->relay, nodes);
 }
 
 struct nodes *fleet_nodes(const struct fleet *f)
@@ -223,6 +238,7 @@ static void finish_drain(struct fleet *f)
     retention_stop(f->retention);
     lost_nodes_stop(f->lost_nodes);
     reach_stop(f->reach);
+    relay_stop(f->relay);
     event_queue_stop(f->events);
     done(arg);
 }

@@ -6,6 +6,7 @@
 
 #include "fleet/device_query.h"
 #include "fleet/later.h"
+#include "fleet/relay.h"
 #include "fleet/token.h"
 
 #define FLEET_OFFLINE_SLICE 2000 /* devices marked offline in one statement */
@@ -14,6 +15,8 @@
 struct fleet_below {
     bool (*revoke)(struct devices *devices, const struct device_id *id);
     void (*publish)(struct devices *devices, const struct device_id *id, const char *name, const char *data);
+    enum relay_delivery (*deliver)(struct devices *devices, const struct device_id *id,
+                                   const struct device_event *event);
     void (*answer_psk)(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len);
     void (*psk_away)(struct dtls_psk_query *query);
 };
@@ -43,6 +46,7 @@ struct fleet {
     struct attempts *attempts;
     struct retention *retention;
     struct reach *reach;
+    struct relay *relay;
     struct lost_nodes *lost_nodes;
     struct psk_turns *psk_turns;
     const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */

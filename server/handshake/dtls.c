@@ -71,6 +71,7 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->deadlines = deadlines;
     d->ops = ops;
     d->ops_ctx = ops_ctx;
+    slab_init(&d->session_memory, sizeof(struct session));
     derive_secrets(d, key);
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
@@ -108,6 +109,7 @@ void dtls_free(struct dtls *d)
     deadline_cancel(d->deadlines, &d->expiry);
     deadline_cancel(d->deadlines, &d->trim);
     session_table_deinit(&d->sessions);
+    slab_deinit(&d->session_memory);
     fair_share_deinit(&d->share);
     handshake_shared_free(d->shared);
     bytes_wipe(&d->cookies, sizeof d->cookies);
@@ -134,7 +136,7 @@ void dtls_watch_expiry(struct dtls *d)
 
 struct session *dtls_add_session(struct dtls *d, struct handshake *h, uint64_t now_ms)
 {
-    struct session *s = mem_alloc(sizeof *s);
+    struct session *s = slab_new(&d->session_memory);
     handshake_take_record(h, &s->record);
     s->dtls = d;
     s->id = be64_load(h->cid);
@@ -242,7 +244,7 @@ void dtls_end(struct session *s, enum session_end why, bool tell_peer)
     d->ops->ended(d->ops_ctx, s, why);
     dtls_conclude(s, HANDSHAKE_OK, "");
     bytes_wipe(&s->record, sizeof s->record);
-    free(s);
+    slab_free(&d->session_memory, s);
 }
 
 static void on_alert(struct session *s, const uint8_t *alert, size_t alert_len)

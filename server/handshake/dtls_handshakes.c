@@ -10,9 +10,11 @@
 #include "handshake/dtls_private.h"
 
 #define TRIM_AGAIN_MS 30000
+#define TRIM_LAST_MS 120000
 
 enum { ALERT_FATAL = 2, ALERT_HANDSHAKE_FAILURE = 40, ALERT_PROTOCOL_VERSION = 70 };
 
+#define STORM_SESSIONS 1000 /* new ones since memory was given back */
 #define STORM_HANDSHAKES 64 /* at once; fewer leave no gap worth closing */
 
 struct dtls_psk_query {
@@ -33,11 +35,15 @@ static bool in_flight(const struct handshake *h)
     return !h->session;
 }
 
+/* Memory is given back to the system soon after a storm, again when the handshakes that linger are gone, and
+ * once more when the answers their devices got are forgotten (COAP_DEDUP_DEVICE_OS_MS, a room above). */
 static void on_trim(struct deadline *deadline, uint64_t now_ms)
 {
-    (void)deadline;
-    (void)now_ms;
+    struct dtls *d = (struct dtls *)((char *)deadline - offsetof(struct dtls, trim));
     (void)malloc_trim(0);
+    if (d->established_since_trim > 0)
+        deadline_set(d->deadlines, &d->trim, now_ms + TRIM_LAST_MS, on_trim);
+    d->established_since_trim = 0;
 }
 
 /* A handshake takes some 10 KB, a session under one: what a storm took goes back to the system, not to later
@@ -48,7 +54,6 @@ static void settle(struct dtls *d)
         return;
     d->most_in_flight = d->share.in_flight;
     (void)malloc_trim(0);
-    /* Once more when the handshakes that linger are gone as well. */
     deadline_set(d->deadlines, &d->trim, clock_ms() + TRIM_AGAIN_MS, on_trim);
 }
 
@@ -132,6 +137,8 @@ static void establish(struct dtls *d, struct handshake *h, uint64_t now_ms)
     fair_share_release(&d->share, h->network);
     d->in_flight_gauge->value = d->share.in_flight;
     struct session *s = dtls_add_session(d, h, now_ms);
+    if (++d->established_since_trim >= STORM_SESSIONS && !deadline_is_set(&d->trim))
+        deadline_set(d->deadlines, &d->trim, now_ms + TRIM_AGAIN_MS, on_trim);
     s->attempt = mem_copy(&attempt, sizeof attempt); /* the owner has the last word on it */
     deadline_set(d->deadlines, &h->give_up, now_ms + HANDSHAKE_LINGER_MS, on_linger_over);
     d->ops->established(d->ops_ctx, s, &proof); /* last: it may end the session */

@@ -2,6 +2,7 @@
 #ifndef CYAN_HANDSHAKE_DTLS_PRIVATE_H
 #define CYAN_HANDSHAKE_DTLS_PRIVATE_H
 
+#include "base/slab.h"
 #include "handshake/cookie.h"
 #include "handshake/cookie_watch.h"
 #include "handshake/dtls.h"
@@ -46,8 +47,10 @@ struct dtls {
     struct cookie_secrets cookies;
     struct cookie_watch watch;
     struct fair_share share;
+    uint32_t established_since_trim;
     uint32_t most_in_flight; /* since memory was last given back */
     struct session_table sessions;
+    struct slab session_memory;
     struct handshake *handshakes;   /* uthash by peer: in flight, and complete ones that linger */
     struct dtls_psk_query *queries; /* unanswered */
     struct deadline trim;           /* after a storm of handshakes */

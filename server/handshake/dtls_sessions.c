@@ -1,10 +1,8 @@
 /* dtls_sessions.c: sessions that did not begin with a handshake here. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "handshake/dtls_private.h"
 #include "handshake/session_store_private.h"
 
@@ -34,7 +32,7 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     if (session_table_count(&d->sessions) >= d->settings.max_sessions ||
         session_table_find_id(&d->sessions, a->id))
         return NULL;
-    struct session *s = mem_alloc(sizeof *s);
+    struct session *s = slab_new(&d->session_memory);
     s->record = image->record;
     s->path = image->path;
     s->id = a->id;
@@ -62,6 +60,6 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     session_table_remove(&d->sessions, s);
     d->session_gauge->value = session_table_count(&d->sessions);
     bytes_wipe(&s->record, sizeof s->record);
-    free(s);
+    slab_free(&d->session_memory, s);
     return NULL;
 }

@@ -9,6 +9,7 @@ import pytest
 
 from harness.balancer import Balancer
 from harness.rounds import rounds
+from harness.truth import check_report, check_ticks
 from harness.waiting import wait_until
 
 DEVICES = 12
@@ -29,16 +30,8 @@ def balancer(nodes):
     one.close()
 
 
-def check_events(cyand, swarm):
-    acked = {(line["device"], line["data"]) for line in swarm.ledger() if line["name"] == "swarm/tick"}
-    rows = [tuple(row) for row in cyand.query("SELECT encode(device_id, 'hex'), convert_from(data, 'UTF8') FROM event"
-                                              " WHERE name = 'swarm/tick'")]
-    assert acked <= set(rows), f"{len(acked - set(rows))} acknowledged events are not stored"
-    assert len(rows) == len(set(rows)), f"{len(rows) - len(set(rows))} events were stored twice"
-
-
 def test_devices_go_from_node_to_node(nodes, balancer, new_swarm, redis):
-    swarm = new_swarm(nodes[0], address=balancer.address, devices=DEVICES, event_interval_ms=200, **FAST)
+    swarm = new_swarm(nodes[0], address=balancer.address, devices=DEVICES, event_interval_ms=200, replay=20, **FAST)
     swarm.wait_connected(DEVICES)
     for _ in range(20):
         balancer.move_some()
@@ -46,11 +39,10 @@ def test_devices_go_from_node_to_node(nodes, balancer, new_swarm, redis):
     wait_until(lambda: len(swarm.online()) == DEVICES, "all are online", 30)
     taken = sum(node.metrics().sum("cyan_session_store_taken_total", image="exact") for node in nodes)
     behind = sum(node.metrics().sum("cyan_session_store_taken_total", image="behind") for node in nodes)
-    report = swarm.finish()
     assert balancer.moves > 20 and taken > 20, (balancer.moves, taken, behind)
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
     assert behind == 0, "a living node lets go of what it is asked for"
-    check_events(nodes[0], swarm)
+    check_report(swarm.finish(), DEVICES)
+    check_ticks(nodes[0], swarm)
 
 
 def sessions_held(nodes):
@@ -96,12 +88,11 @@ def test_either_node_reaches_every_device(nodes, balancer, new_swarm, redis):
             assert len(wrong) == len(unknown), wrong
     assert {node["id"] for node in nodes[0].rest().get("/v1/nodes").json["nodes"]} == {0, 1}
     check_owners(nodes, redis)
-    report = swarm.finish()
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
+    check_report(swarm.finish(), DEVICES)
 
 
 def test_a_node_dies_and_its_devices_go_on_at_the_other(nodes, balancer, new_swarm, redis):
-    swarm = new_swarm(nodes[0], address=balancer.address, devices=DEVICES, event_interval_ms=200, **FAST)
+    swarm = new_swarm(nodes[0], address=balancer.address, devices=DEVICES, event_interval_ms=200, replay=20, **FAST)
     swarm.wait_connected(DEVICES)
     picked = random.Random(11)
     for node in nodes:
@@ -122,9 +113,8 @@ def test_a_node_dies_and_its_devices_go_on_at_the_other(nodes, balancer, new_swa
         acked = swarm.count_acked()
         wait_until(lambda: swarm.count_acked() > acked + 15 * DEVICES, "events are acknowledged", 40)
     check_owners(nodes, redis)
-    report = swarm.finish()
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
-    check_events(nodes[0], swarm)
+    check_report(swarm.finish(), DEVICES)
+    check_ticks(nodes[0], swarm)
 
 
 def test_a_node_that_is_gone_is_noticed(nodes, balancer, new_swarm):
@@ -141,7 +131,7 @@ def test_a_node_that_is_gone_is_noticed(nodes, balancer, new_swarm):
     assert ["node_lost"] in reasons, reasons
     balancer.move_all(nodes[0])
     wait_until(lambda: nodes[0].metrics().sum("cyan_devices_online") == DEVICES, "they go on at the other", 40)
-    assert swarm.finish()["handshakes_ok"] == DEVICES
+    check_report(swarm.finish(), DEVICES)
 
 
 def test_processes_of_one_host_share_a_port(new_cyand, new_swarm, redis):
@@ -155,6 +145,5 @@ def test_processes_of_one_host_share_a_port(new_cyand, new_swarm, redis):
     wait_until(lambda: len(redis.keys("s:*")) == DEVICES, "all sessions are written", 10)
     first.stop(signal.SIGKILL)
     wait_until(lambda: second.metrics().sum("cyan_devices_online") == DEVICES, "all go on at the one that lives", 40)
-    report = swarm.finish()
-    assert report["handshakes_ok"] == DEVICES and not report["protocol_errors"], report
-    check_events(second, swarm)
+    check_report(swarm.finish(), DEVICES)
+    check_ticks(second, swarm)

@@ -26,22 +26,21 @@ static void written_again(const struct session_image *image)
 /* Is it taken in, and what is kept of it then? */
 static void restored(const struct session_image *image)
 {
-    static struct deadlines deadlines;
-    static struct metrics *metrics;
-    static struct devices *all;
     static const struct devices_settings settings = {.offline_after_ms = 1000, .hello_timeout_ms = 1000};
     static const struct device_ops ops = {0};
     struct session s = {.record = image->record, .profile = image->profile, .id = 1};
+    struct metrics *metrics = metrics_new();
     uint8_t saved[SESSION_OWNER_MAX];
-    if (!all) {
-        deadlines_init(&deadlines);
-        metrics = metrics_new();
-        all = devices_new(&deadlines, &ops, metrics, &settings);
+    struct deadlines deadlines;
+    deadlines_init(&deadlines);
+    struct devices *all = devices_new(&deadlines, &ops, metrics, &settings);
+    if (devices_dtls_ops.restored(all, &s, image->owner, image->owner_len, true)) {
+        must(devices_dtls_ops.save(all, &s, saved) > 0);
+        devices_dtls_ops.ended(all, &s, SESSION_END_MOVED);
     }
-    if (!devices_dtls_ops.restored(all, &s, image->owner, image->owner_len, true))
-        return;
-    must(devices_dtls_ops.save(all, &s, saved) > 0);
-    devices_dtls_ops.ended(all, &s, SESSION_END_MOVED);
+    devices_free(all);
+    deadlines_deinit(&deadlines);
+    metrics_free(metrics);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

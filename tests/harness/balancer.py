@@ -34,13 +34,18 @@ class Balancer:
         with self._lock:
             for device, (node, _) in list(self._flows.items()):
                 if self._random.random() < share:
-                    self._direct(device, self._random.choice([n for n in self.nodes if n is not node]))
+                    self._direct(device, self._pick(but=node))
 
     def move_all(self, to):
         with self._lock:
             for device, (node, _) in list(self._flows.items()):
                 if node is not to:
                     self._direct(device, to)
+
+    def _pick(self, but=None):
+        """One that lives, as far as a balancer's probes would have told."""
+        alive = [node for node in self.nodes if node.process is not None]
+        return self._random.choice([node for node in alive if node is not but] or alive or self.nodes)
 
     def _direct(self, device, node):
         old = self._flows.get(device)
@@ -60,7 +65,7 @@ class Balancer:
             if key.data is None:
                 data, device = self._front.recvfrom(65536)
                 flow = self._flows.get(device)
-                upstream = flow[1] if flow else self._direct(device, self._random.choice(self.nodes))
+                upstream = flow[1] if flow else self._direct(device, self._pick())
                 upstream.send(data)
             else:
                 self._front.sendto(key.fileobj.recv(65536), key.data)

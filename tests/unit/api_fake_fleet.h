@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "fleet/device_change.h"
+#include "fleet/person_event.h"
 #include "fleet/reach.h"
 #include "fleet/token.h"
 
@@ -33,6 +34,7 @@ struct pending {
     fleet_tokens_fn *on_tokens;
     fleet_revoke_fn *on_revoke;
     reach_done_fn *on_reached;
+    fleet_published_fn *on_published;
 };
 struct fleet {
     uv_idle_t idle;
@@ -49,6 +51,7 @@ struct fleet {
     /* what a device was asked, and what it answers unless it is not online */
     struct reach_question asked;
     char asked_name[80], asked_argument[1100];
+    char event[1200]; /* `public|private name=data` of the newest */
     struct device_answer answer;
 };
 struct devices {
@@ -202,6 +205,14 @@ static void deliver_reached(struct fleet *f, const struct pending *p)
     p->on_reached(p->arg, atomic_load(&f->device_online) ? &f->answer : &gone);
 }
 
+static void deliver_published(struct fleet *f, const struct pending *p)
+{
+    enum fleet_err err = f->change_err;
+
+    f->change_err = FLEET_OK;
+    p->on_published(p->arg, err, err == FLEET_INVALID ? "name is not acceptable." : "");
+}
+
 static void set_which(struct pending *p, const char *which)
 {
     snprintf(p->which, sizeof(p->which), "%s", which);
@@ -352,6 +363,13 @@ uint32_t fleet_node_id(const struct fleet *f)
 {
     (void)f;
     return 3;
+}
+void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const char *name, const char *data,
+                   bool is_public, fleet_published_fn *done, void *arg)
+{
+    (void)actor;
+    snprintf(f->event, sizeof(f->event), "%s %s=%s", is_public ? "public" : "private", name, data);
+    pending_new(f, deliver_published, arg)->on_published = done;
 }
 struct reach *fleet_reach(struct fleet *f)
 {

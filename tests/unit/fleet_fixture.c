@@ -75,6 +75,20 @@ static void stand_in_publish(struct devices *devices, const struct device_id *id
     snprintf(current->published_name, sizeof current->published_name, "%s", name);
 }
 
+static enum relay_delivery stand_in_deliver(struct devices *devices, const struct device_id *id,
+                                            const struct device_event *event)
+{
+    (void)devices;
+    assert_int_equal(event->kind, DEVICE_EVENT_USER);
+    if (be32_load(id->bytes + 8) >= FLEET_FIRST_ELSEWHERE)
+        return RELAY_NOT_HERE;
+    size_t at = strlen(current->delivered);
+    snprintf(current->delivered + at, sizeof current->delivered - at, "%u:%s=%.*s ", be32_load(id->bytes + 8),
+             event->name, (int)event->data_len, (const char *)event->data);
+    current->deliveries++;
+    return RELAY_DELIVERED;
+}
+
 static void stand_in_answer_psk(struct dtls_psk_query *query, const uint8_t *psk, size_t psk_len)
 {
     (void)query;
@@ -132,6 +146,7 @@ int fleet_fixture_setup(void **state)
     fx->fleet = fleet_new(&fx->loop, fx->pg, &fx->deadlines, fx->metrics, &settings);
     fx->fleet->below = (struct fleet_below){.revoke = stand_in_revoke,
                                             .publish = stand_in_publish,
+                                            .deliver = stand_in_deliver,
                                             .answer_psk = stand_in_answer_psk,
                                             .psk_away = stand_in_psk_away};
     fx->ops = fleet_device_ops(fx->fleet);

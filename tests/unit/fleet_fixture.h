@@ -29,11 +29,15 @@ struct fleet_fixture {
     int revoked, published;
     struct device_id revoked_id, published_id;
     char published_name[65];
+    int deliveries;
+    char delivered[2000]; /* `device:name=data ` of each */
     int psk_answers, psk_aways;
     void (*on_psk_answer)(struct fleet_fixture *fx); /* NULL, or as the handshake goes on at once */
     uint8_t psk[64];
     size_t psk_len;
 };
+
+#define FLEET_FIRST_ELSEWHERE 500 /* devices from this number on are not on this node */
 
 extern struct private_postgres fleet_postgres;
 

@@ -186,6 +186,32 @@ static void test_signal_and_vitals(void **state)
     forget(&a);
 }
 
+static void test_publishing(void **state)
+{
+    struct answer a;
+
+    (void)state;
+    ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"all/go\",\"data\":\"now\"}");
+    assert_string_equal(a.body, "{\"ok\":true}");
+    assert_string_equal(server.fleet.event, "private all/go=now");
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", FORM, "name=go&private=false&ttl=60");
+    assert_int_equal(a.status, 200);
+    assert_string_equal(server.fleet.event, "public go=");
+    forget(&a);
+    server.fleet.change_err = FLEET_INVALID;
+    ask_with(&a, "POST /v1/devices/events", FORM, "name=go");
+    assert_int_equal(a.status, 400);
+    assert_string_equal(text_of(&a, "error"), "name is not acceptable.");
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", JSON, "{\"data\":\"x\"}");
+    assert_string_equal(text_of(&a, "error"), "name must be 1 to 64 bytes of text.");
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"go\",\"private\":\"perhaps\"}");
+    assert_int_equal(a.status, 400);
+    forget(&a);
+}
+
 static void test_nodes(void **state)
 {
     struct answer a;
@@ -212,6 +238,7 @@ int main(void)
         SERVED(test_functions),         SERVED(test_functions_that_come_to_nothing),
         SERVED(test_variables),         SERVED(test_variables_that_come_to_nothing),
         SERVED(test_signal_and_vitals), SERVED(test_nodes),
+        SERVED(test_publishing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

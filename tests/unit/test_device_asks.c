@@ -242,6 +242,57 @@ static void an_event_is_published_to_a_device(void **state)
     assert_int_equal(bench.sent_count, 1);
 }
 
+/* The newest message sent, from its options on. */
+static const char *delivered(struct device_event event)
+{
+    assert_true(device_deliver(find(), &event));
+    return bench_sent_hex() + 10;
+}
+
+static void an_event_is_handed_on(void **state)
+{
+    struct session *s = bench_online(SESSION_DEVICE_OS);
+    struct device_event event = {.name = "temp", .data = (const uint8_t *)"21", .data_len = 2};
+    (void)state;
+
+    assert_string_equal(delivered(event), "b1450474656d70ff3231");
+    acknowledge(s);
+    event.is_public = true;
+    event.content_format = 60; /* 6.2 understands it */
+    assert_string_equal(delivered(event), "b1650474656d70113cff3231");
+    acknowledge(s);
+    event.content_format = 0;
+    event.data_len = 0; /* an empty text, not none: handlers would be given NULL */
+    assert_string_equal(delivered(event), "b1650474656d70ff00");
+    acknowledge(s);
+    event.content_format = 60;
+    assert_string_equal(delivered(event), "b1650474656d70113c");
+    acknowledge(s);
+
+    event.name = "particle/device/updates/pending"; /* not from others */
+    assert_false(device_deliver(find(), &event));
+    event.name = "temp";
+    event.data_len = DEVICE_EVENT_DATA_MAX + 1;
+    assert_false(device_deliver(find(), &event));
+    event.data_len = 2;
+    bench_receive(s, "40020110b178ff0506901c"); /* goodbye */
+    assert_false(device_deliver(find(), &event));
+}
+
+static void an_old_system_gets_no_content_format(void **state)
+{
+    struct session *s = bench_open(SESSION_DEVICE_OS);
+    struct device_event event = {
+        .name = "temp", .data = (const uint8_t *)"{}", .data_len = 2, .content_format = 50};
+    (void)state;
+
+    bench_admit(DEVICE_ADMIT, BORON);
+    bench_receive(
+        s, "40020001b168ff000d000300f6000d000ce00fce68ffffffff0000000117d50480001770000200"); /* 6.1.1 */
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
+    assert_string_equal(delivered(event), "b1450474656d70ff7b7d");
+}
+
 static void a_device_that_acknowledges_nothing_is_offline(void **state)
 {
     struct session *s = bench_online(SESSION_DEVICE_OS);
@@ -274,6 +325,8 @@ int main(void)
         bench_test(a_pulled_describe_outlives_its_session),
         bench_test(too_many_questions_are_answered_too),
         bench_test(an_event_is_published_to_a_device),
+        bench_test(an_event_is_handed_on),
+        bench_test(an_old_system_gets_no_content_format),
         bench_test(a_device_that_acknowledges_nothing_is_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
