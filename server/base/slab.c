@@ -97,7 +97,7 @@ static void give_back(struct slab *s, void *freed)
     b->free = item;
     if (b->used-- == items_in(s))
         DL_APPEND(s->partial, b);
-    if (b->used > 0)
+    if (b->used > 0 || !s->partial->next) /* the last one stays: items come and go one by one */
         return;
     DL_DELETE(s->partial, b);
     (void)munmap(b, SLAB_BLOCK_BYTES);
@@ -123,4 +123,7 @@ void slab_free(struct slab *s, void *item)
 void slab_deinit(struct slab *s)
 {
     must(s->count == 0);
+    if (s->partial)
+        (void)munmap(s->partial, SLAB_BLOCK_BYTES);
+    s->partial = NULL;
 }
