@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "handshake/ccm.h"
 
 #define RECORD_NONCE_BYTES 12
 #define RECORD_AAD_MAX (8 + 1 + 1 + 1 + 2 + 8 + RECORD_CID_MAX + 2)
@@ -11,13 +12,18 @@
 #define RECORD_WINDOW 64    /* records, RFC 6347 4.1.2.6 */
 #define RECORD_PAD_BYTES 16 /* records under a connection ID are padded to this, as Device OS does */
 
+static size_t tag_bytes_of(uint8_t cipher)
+{
+    return cipher == RECORD_CCM8 ? 8 : 16;
+}
+
 static size_t tag_bytes(const struct record_state *s)
 {
-    return s->cipher == RECORD_CCM8 ? 8 : 16;
+    return tag_bytes_of(s->cipher);
 }
 
 /* Scratch contexts, one per cipher and direction: they carry nothing from one record to the next but their
- * allocation. Loop thread only. */
+ * allocation and the lengths of nonce and tag. Loop thread only. */
 static EVP_CIPHER_CTX *scratch(uint8_t cipher, bool seal)
 {
     static EVP_CIPHER_CTX *contexts[3][2];
@@ -29,15 +35,24 @@ static EVP_CIPHER_CTX *scratch(uint8_t cipher, bool seal)
     must(EVP_CipherInit_ex(ctx, cipher == RECORD_GCM ? EVP_aes_128_gcm() : EVP_aes_128_ccm(), NULL, NULL,
                            NULL, seal) == 1);
     must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, RECORD_NONCE_BYTES, NULL) == 1);
+    if (cipher != RECORD_GCM && seal)
+        must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes_of(cipher), NULL) == 1);
     *slot = ctx;
     return ctx;
+}
+
+static bool by_instructions(const struct record_state *s)
+{
+    return s->cipher != RECORD_GCM && ccm_is_available();
 }
 
 static bool aead_open(const struct record_state *s, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
                       uint8_t *text, size_t text_len, uint8_t *tag)
 {
-    EVP_CIPHER_CTX *ctx = scratch(s->cipher, false);
     int len;
+    if (by_instructions(s))
+        return ccm_open(s->read_key, nonce, aad, aad_len, text, text_len, tag, tag_bytes(s));
+    EVP_CIPHER_CTX *ctx = scratch(s->cipher, false);
     if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes(s), tag) != 1 ||
         EVP_DecryptInit_ex(ctx, NULL, NULL, s->read_key, nonce) != 1)
         return false;
@@ -52,11 +67,12 @@ static bool aead_open(const struct record_state *s, const uint8_t *nonce, const 
 static bool aead_seal(const struct record_state *s, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
                       uint8_t *text, size_t text_len, uint8_t *tag)
 {
-    EVP_CIPHER_CTX *ctx = scratch(s->cipher, true);
     int len;
-    if (s->cipher != RECORD_GCM &&
-        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes(s), NULL) != 1)
-        return false;
+    if (by_instructions(s)) {
+        ccm_seal(s->write_key, nonce, aad, aad_len, text, text_len, tag, tag_bytes(s));
+        return true;
+    }
+    EVP_CIPHER_CTX *ctx = scratch(s->cipher, true);
     if (EVP_EncryptInit_ex(ctx, NULL, NULL, s->write_key, nonce) != 1)
         return false;
     if (s->cipher != RECORD_GCM && EVP_EncryptUpdate(ctx, NULL, &len, NULL, (int)text_len) != 1)
