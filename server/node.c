@@ -17,6 +17,7 @@
 #include "handshake/dtls.h"
 #include "handshake/session_file.h"
 #include "handshake/session_store.h"
+#include "net/loop_watch.h"
 #include "net/udp.h"
 #include "store/nodes.h"
 #include "store/pg.h"
@@ -25,6 +26,7 @@
 #define WHY_SIZE 512
 #define HELLO_TIMEOUT_MS 60000
 #define DRAIN_MAX_MS 3000
+#define DEADLINES_A_TURN 256 /* thousands can be due at once: the rest after what has come meanwhile */
 #define DRAIN_STEP_MS 20
 
 enum node_state { NODE_STARTING, NODE_SERVING, NODE_DRAINING, NODE_CLOSING };
@@ -37,7 +39,7 @@ struct node {
     uv_prepare_t prepare;
     struct deadlines deadlines;
     struct metrics *metrics;
-    struct metric *loop_stall_ms;
+    struct loop_watch watch;
     struct server_key *key;
     struct pg *pg;
     struct fleet *fleet;
@@ -49,7 +51,7 @@ struct node {
     struct nodes *nodes;
     struct session_store *sessions;
     uint16_t coap_port;
-    uint64_t started_ms, woke_ms, draining_ms;
+    uint64_t started_ms, draining_ms;
     enum node_state state;
     bool api_closed, all_written;
     int exit_code;
@@ -65,7 +67,7 @@ static int refuse(const char *why)
 static void on_deadline_timer(uv_timer_t *timer)
 {
     struct node *n = timer->data;
-    deadlines_run(&n->deadlines, clock_ms());
+    deadlines_run_some(&n->deadlines, clock_ms(), DEADLINES_A_TURN);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
@@ -289,7 +291,7 @@ static void on_describe(void *ctx, char *out, size_t out_size)
                    "{\"version\":\"%s\",\"pid\":%d,\"coap_port\":%u,\"http_port\":%u,\"uptime_s\":%" PRIu64
                    ",\"sessions\":%zu,\"online\":%zu}",
                    CYAN_VERSION, (int)getpid(), n->coap_port, n->api ? api_port(n->api) : 0,
-                   (clock_ms() - n->started_ms) / 1000, dtls_session_count(n->dtls),
+                   (clock_ms() - n->started_ms) / 1000, n->dtls ? dtls_session_count(n->dtls) : 0,
                    devices_online_count(n->devices));
 }
 
@@ -339,6 +341,7 @@ static int listen_udp(struct node *n)
     if (n->config->coap_share_port)
         udp_share_ports(n->udp);
     dtls_set_udp(n->dtls, n->udp);
+    udp_set_work(n->udp, dtls_work, n->dtls);
     if (listen_port(n, (uint16_t)n->config->coap_port, &n->coap_port) != 0)
         return 1;
     if (n->config->coap_port_alt == 0 || n->config->coap_port_alt == n->coap_port)
@@ -366,6 +369,7 @@ static int load_key(struct node *n)
 static void start_handles(struct node *n)
 {
     must(uv_loop_init(&n->loop) == 0);
+    loop_watch_init(&n->watch, &n->loop, n->metrics);
     must(uv_timer_init(&n->loop, &n->deadline_timer) == 0);
     must(uv_timer_init(&n->loop, &n->drain_timer) == 0);
     must(uv_prepare_init(&n->loop, &n->prepare) == 0);

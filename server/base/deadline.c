@@ -104,12 +104,11 @@ bool deadline_is_set(const struct deadline *d)
     return d->slot != 0;
 }
 
-size_t deadlines_run(struct deadlines *all, uint64_t now_ms)
+size_t deadlines_run_some(struct deadlines *all, uint64_t now_ms, size_t most)
 {
     size_t called = 0;
 
-    /* The bound keeps callbacks that set themselves again for now from holding the loop for ever. */
-    for (size_t most = all->count; called < most; called++) {
+    for (; called < most; called++) {
         if (all->count == 0 || all->heap[0]->at_ms > now_ms)
             break;
         struct deadline *d = all->heap[0];
@@ -117,6 +116,12 @@ size_t deadlines_run(struct deadlines *all, uint64_t now_ms)
         d->fn(d, now_ms); /* may free d */
     }
     return called;
+}
+
+size_t deadlines_run(struct deadlines *all, uint64_t now_ms)
+{
+    /* The bound keeps callbacks that set themselves again for now from holding the loop for ever. */
+    return deadlines_run_some(all, now_ms, all->count);
 }
 
 uint64_t deadlines_next(const struct deadlines *all, uint64_t now_ms)

@@ -30,6 +30,8 @@ void deadlines_deinit(struct deadlines *all); /* entries still set are forgotten
 void deadline_set(struct deadlines *all, struct deadline *d, uint64_t at_ms, deadline_fn *fn);
 void deadline_cancel(struct deadlines *all, struct deadline *d); /* unset is fine */
 bool deadline_is_set(const struct deadline *d);
+/* Calls entries due at now_ms, at most `most`; what is left is due still. Returns how many were called. */
+size_t deadlines_run_some(struct deadlines *all, uint64_t now_ms, size_t most);
 /* Calls every entry due at now_ms (each unset before its call). Returns how many were called. Entries that
  * callbacks set for now_ms or before may be left for the next run, which deadlines_next then says is due at
  * once. */

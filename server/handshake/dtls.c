@@ -73,6 +73,7 @@ struct dtls *dtls_new(const struct dtls_settings *settings, const struct server_
     d->ops_ctx = ops_ctx;
     slab_init(&d->session_memory, sizeof(struct session));
     derive_secrets(d, key);
+    handshake_queue_init(&d->queue, metrics);
     fair_share_init(&d->share, settings->max_in_flight, settings->per_source);
     add_metrics(d, metrics);
     return d;
@@ -106,6 +107,7 @@ void dtls_free(struct dtls *d)
     while (d->handshakes)
         dtls_drop_handshake(d, d->handshakes);
     dtls_forget_queries(d);
+    handshake_queue_deinit(&d->queue);
     deadline_cancel(d->deadlines, &d->expiry);
     deadline_cancel(d->deadlines, &d->trim);
     session_table_deinit(&d->sessions);

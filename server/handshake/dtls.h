@@ -4,7 +4,8 @@
  *            -> ClientHello: stateless cookie -> handshake (mbedTLS) -> ops->established -> session
  *
  * A peer that has not returned a cookie costs no memory and gets at most as many bytes as it sent times
- * three. Handshakes in flight are bounded, in all and per source network. A handshake never harms a live
+ * three. Handshakes in flight are bounded, in all and per source network, and are worked on after records of
+ * sessions (dtls_work). A handshake never harms a live
  * session; sessions of the same device are ended by the owner (dtls_end) once the new one is authenticated
  * and has named its device. Loop thread only. Callbacks come from the loop, never from inside dtls_send. */
 #ifndef CYAN_HANDSHAKE_DTLS_H
@@ -65,6 +66,9 @@ void dtls_reload(struct dtls *d, const struct dtls_settings *settings); /* the f
 void dtls_set_udp(struct dtls *d, struct udp *udp);
 /* The udp_receive_fn to give to udp_new, with ctx = the struct dtls. */
 void dtls_receive(void *d, const struct net_path *path, uint8_t *data, size_t data_len, uint64_t now_ms);
+/* Once a turn of the loop, after all that was received: works off some of what handshakes have waiting, for
+ * some milliseconds at most. True: there is more, and the loop must not wait. ctx = the struct dtls. */
+bool dtls_work(void *d);
 /* Ends every session with SESSION_END_SHUTDOWN, in silence toward the peers, drops every handshake, frees.
  * PSK queries may still be answered afterwards. */
 void dtls_free(struct dtls *d);

@@ -16,6 +16,7 @@ enum { ALERT_FATAL = 2, ALERT_HANDSHAKE_FAILURE = 40, ALERT_PROTOCOL_VERSION = 7
 
 #define STORM_SESSIONS 1000 /* new ones since memory was given back */
 #define STORM_HANDSHAKES 64 /* at once; fewer leave no gap worth closing */
+#define WORK_MS 5           /* a turn: what a record of a connected device may have to wait for */
 
 struct dtls_psk_query {
     struct dtls *dtls;
@@ -66,6 +67,7 @@ void dtls_drop_handshake(struct dtls *d, struct handshake *h)
     if (h->query)
         h->query->handshake = NULL;
     d->in_flight_gauge->value = d->share.in_flight;
+    handshake_queue_forget(&d->queue, h);
     HASH_DELETE(by_peer, d->handshakes, h);
     handshake_free(h);
     settle(d);
@@ -208,6 +210,7 @@ void dtls_psk_answer(struct dtls_psk_query *q, const uint8_t *psk, size_t psk_le
     if (!h)
         return;
     handshake_give_psk(h, psk, psk_len, now_ms);
+    handshake_queue_wake(&d->queue, h);
     act(d, h, now_ms);
 }
 
@@ -242,8 +245,12 @@ static void on_retransmit(struct handshake *h, uint64_t now_ms)
 
 void dtls_feed(struct dtls *d, struct handshake *h, const uint8_t *data, size_t data_len, uint64_t now_ms)
 {
-    if (h->state != HANDSHAKE_RUNNING)
-        return; /* waits for its key: the peer sends again */
+    handshake_queue_push(&d->queue, h, &h->path, data, data_len, now_ms);
+}
+
+static void feed_now(struct dtls *d, struct handshake *h, const uint8_t *data, size_t data_len,
+                     uint64_t now_ms)
+{
     handshake_feed(h, data, data_len, now_ms);
     act(d, h, now_ms);
 }
@@ -320,12 +327,16 @@ static void start(struct dtls *d, const struct net_path *path, const struct clie
     h->on_retransmit = on_retransmit;
     HASH_ADD_KEYPTR(by_peer, d->handshakes, h->path.peer_ip, NET_PEER_BYTES, h);
     deadline_set(d->deadlines, &h->give_up, now_ms + d->settings.handshake_timeout_ms, on_give_up);
-    if (d->share.in_flight > d->most_in_flight)
-        d->most_in_flight = d->share.in_flight;
-    d->in_flight_gauge->value = d->share.in_flight;
-    dtls_feed(d, h, data, data_len, now_ms);
+    feed_now(d, h, data, data_len, now_ms);
 }
 
+static void release_place(struct dtls *d, const struct net_path *path)
+{
+    fair_share_release(&d->share, net_path_network(path));
+    d->in_flight_gauge->value = d->share.in_flight;
+}
+
+/* Takes a place for it, and lets it wait for its turn. */
 static void on_proved_hello(struct dtls *d, const struct net_path *path, const struct client_hello *hello,
                             const uint8_t *data, size_t data_len, uint64_t now_ms)
 {
@@ -343,7 +354,43 @@ static void on_proved_hello(struct dtls *d, const struct net_path *path, const s
         report_early(d, path, HANDSHAKE_RATE_LIMITED, session_profile_name(profile));
         return;
     }
-    start(d, path, hello, profile, data, data_len, now_ms);
+    if (d->share.in_flight > d->most_in_flight)
+        d->most_in_flight = d->share.in_flight;
+    d->in_flight_gauge->value = d->share.in_flight;
+    if (!handshake_queue_push_hello(&d->queue, path, hello->random, data, data_len, now_ms))
+        release_place(d, path);
+}
+
+/* True: it repeats what waits already, or what is going on. What this peer began before is over otherwise. */
+static bool repeats(struct dtls *d, const struct net_path *path, const struct client_hello *hello,
+                    const uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    struct handshake *h = dtls_find_handshake(d, path);
+    if (h && memcmp(h->client_random, hello->random, sizeof h->client_random) == 0) {
+        if (in_flight(h))
+            dtls_feed(d, h, data, data_len, now_ms); /* sent again: our flight was lost */
+        return true;
+    }
+    if (h && in_flight(h)) {
+        if (!fair_share_may_spoil(&d->share, h->network, now_ms)) {
+            dtls_refuse(d, DTLS_REFUSED_RATE_LIMITED);
+            return true;
+        }
+        handshake_expire(h); /* the client at this proved address has begun anew */
+        report_end(d, h, now_ms);
+    }
+    if (h)
+        dtls_drop_handshake(d, h);
+    struct handshake_datagram *waiting = handshake_queue_find_hello(&d->queue, path);
+    if (!waiting)
+        return false;
+    if (memcmp(waiting->client_random, hello->random, sizeof waiting->client_random) == 0) {
+        d->queue.repeated->value++;
+        return true;
+    }
+    handshake_queue_drop_hello(&d->queue, waiting);
+    release_place(d, path);
+    return false;
 }
 
 static void on_client_hello(struct dtls *d, const struct net_path *path, const uint8_t *data, size_t data_len,
@@ -362,23 +409,8 @@ static void on_client_hello(struct dtls *d, const struct net_path *path, const u
         return;
     }
     cookie_watch_returned(&d->watch, path);
-    struct handshake *h = dtls_find_handshake(d, path);
-    if (h && memcmp(h->client_random, hello.random, sizeof h->client_random) == 0) {
-        if (in_flight(h))
-            dtls_feed(d, h, data, data_len, now_ms); /* sent again: our flight was lost */
-        return;
-    }
-    if (h && in_flight(h)) {
-        if (!fair_share_may_spoil(&d->share, h->network, now_ms)) {
-            dtls_refuse(d, DTLS_REFUSED_RATE_LIMITED);
-            return;
-        }
-        handshake_expire(h); /* the client at this proved address has begun anew */
-        report_end(d, h, now_ms);
-    }
-    if (h)
-        dtls_drop_handshake(d, h);
-    on_proved_hello(d, path, &hello, data, data_len, now_ms);
+    if (!repeats(d, path, &hello, data, data_len, now_ms))
+        on_proved_hello(d, path, &hello, data, data_len, now_ms);
 }
 
 /* A flight of a complete handshake sent again: its Finished, in epoch 1, may follow the plain records. */
@@ -410,4 +442,43 @@ void dtls_receive_plain(struct dtls *d, const struct net_path *path, uint8_t *da
         dtls_feed(d, h, data, data_len, now_ms);
     else
         find_protected_part(d, path, data, data_len, now_ms);
+}
+
+/* --- what waited for its turn --- */
+
+static void begin(struct dtls *d, const struct handshake_datagram *e, uint64_t now_ms)
+{
+    struct client_hello hello;
+    enum session_profile profile;
+    must(client_hello_parse(&hello, e->data, e->data_len) &&
+         client_hello_profile(&hello, &profile) == HANDSHAKE_OK); /* as when it came */
+    start(d, &e->path, &hello, profile, e->data, e->data_len, now_ms);
+}
+
+static void go_on(struct dtls *d, struct handshake *h, struct handshake_datagram *e, uint64_t now_ms)
+{
+    if (in_flight(h))
+        feed_now(d, h, e->data, e->data_len, now_ms);
+    else
+        find_protected_part(d, &e->path, e->data, e->data_len, now_ms);
+}
+
+bool dtls_work(void *ctx)
+{
+    struct dtls *d = ctx;
+    uint64_t began_ms = clock_ms(), now_ms = began_ms;
+    struct handshake *h;
+    struct handshake_datagram *e;
+    if (handshake_queue_is_empty(&d->queue))
+        return false;
+    while (now_ms < began_ms + WORK_MS && (e = handshake_queue_pop(&d->queue, &h)) != NULL) {
+        if (h)
+            go_on(d, h, e, now_ms);
+        else
+            begin(d, e, now_ms);
+        free(e);
+        now_ms = clock_ms();
+    }
+    handshake_queue_observe(&d->queue, now_ms);
+    return !handshake_queue_is_empty(&d->queue);
 }

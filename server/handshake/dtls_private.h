@@ -8,6 +8,7 @@
 #include "handshake/dtls.h"
 #include "handshake/fair_share.h"
 #include "handshake/handshake.h"
+#include "handshake/handshake_queue.h"
 #include "handshake/hmac.h"
 #include "handshake/session_image.h"
 #include "handshake/session_table.h"
@@ -47,6 +48,7 @@ struct dtls {
     struct cookie_secrets cookies;
     struct cookie_watch watch;
     struct fair_share share;
+    struct handshake_queue queue;
     uint32_t established_since_trim;
     uint32_t most_in_flight; /* since memory was last given back */
     struct session_table sessions;
@@ -72,7 +74,7 @@ struct handshake *dtls_find_handshake(const struct dtls *d, const struct net_pat
 /* A datagram that begins with a record of epoch 0. */
 void dtls_receive_plain(struct dtls *d, const struct net_path *path, uint8_t *data, size_t data_len,
                         uint64_t now_ms);
-/* Hands a datagram (or the rest of one) to a handshake and acts on what became of it. */
+/* A datagram (or the rest of one) for a handshake, when its turn comes. */
 void dtls_feed(struct dtls *d, struct handshake *h, const uint8_t *data, size_t data_len, uint64_t now_ms);
 void dtls_drop_handshake(struct dtls *d, struct handshake *h);
 /* Their answers, when they come, find nothing. */

@@ -76,6 +76,10 @@ struct handshake {
                           uint64_t now_ms); /* at the retransmit deadline: call handshake_tick */
     struct session *session;                /* when COMPLETE: borrowed */
     struct dtls_psk_query *query;           /* while WAIT_PSK */
+    struct handshake_datagram *waiting;     /* for its turn (handshake_queue.h) */
+    unsigned waiting_count;
+    bool is_ready; /* in the list of those whose turn comes */
+    struct handshake *ready_prev, *ready_next;
     UT_hash_handle by_peer;
 };
 

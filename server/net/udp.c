@@ -37,7 +37,11 @@ struct udp {
     void (*closed)(void *arg);
     void *closed_arg;
     struct outbox *outbox;
-    uv_prepare_t prepare; /* sends what was pushed outside of on_readable before the loop waits */
+    uv_prepare_t prepare; /* sends what was pushed in this turn */
+    uv_check_t check;     /* after all sockets were read: work */
+    uv_idle_t idle;       /* while there is more work: keeps the loop from waiting */
+    udp_work_fn *work;
+    void *work_ctx; /* borrowed: outlives this */
     struct metric *received, *oversized;
     struct mmsghdr messages[UDP_BATCH];
     struct iovec vectors[UDP_BATCH];
@@ -55,6 +59,29 @@ static void on_prepare(uv_prepare_t *prepare)
     outbox_flush(udp->outbox);
 }
 
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_check(uv_check_t *check)
+{
+    struct udp *udp = check->data;
+    if (uv_is_active(
+            (uv_handle_t *)&udp->idle)) /* much to do: answers to what was received do not wait for it */
+        outbox_flush(udp->outbox);
+    if (udp->work && udp->work(udp->work_ctx))
+        (void)uv_idle_start(&udp->idle, on_idle);
+    else
+        (void)uv_idle_stop(&udp->idle);
+}
+
+void udp_set_work(struct udp *udp, udp_work_fn *work, void *ctx)
+{
+    udp->work = work;
+    udp->work_ctx = ctx;
+}
+
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx)
 {
     struct udp *udp = mem_alloc(sizeof *udp);
@@ -70,9 +97,12 @@ struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *re
                    metrics_add(metrics, METRIC_COUNTER, "cyan_udp_send_failed_total", NULL,
                                "Datagrams the kernel did not take"));
     must(uv_prepare_init(loop, &udp->prepare) == 0);
-    udp->prepare.data = udp;
+    must(uv_check_init(loop, &udp->check) == 0);
+    must(uv_idle_init(loop, &udp->idle) == 0);
+    udp->prepare.data = udp->check.data = udp->idle.data = udp;
     must(uv_prepare_start(&udp->prepare, on_prepare) == 0);
-    udp->open_count = 1;
+    must(uv_check_start(&udp->check, on_check) == 0);
+    udp->open_count = 3;
     return udp;
 }
 
@@ -135,7 +165,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         count = receive_batch(s);
         for (int i = 0; i < count; i++)
             deliver(s, i, now_ms);
-        outbox_flush(s->udp->outbox);
     }
 }
 
@@ -269,6 +298,7 @@ bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data,
 
 void udp_stop(struct udp *udp)
 {
+    udp->work = NULL;
     for (size_t i = 0; i < udp->socket_count; i++)
         (void)uv_poll_stop(&udp->sockets[i]->poll);
 }
@@ -288,7 +318,7 @@ static void on_handle_closed(struct udp *udp)
         finish_close(udp);
 }
 
-static void on_prepare_closed(uv_handle_t *handle)
+static void on_phase_closed(uv_handle_t *handle)
 {
     on_handle_closed(handle->data);
 }
@@ -307,7 +337,9 @@ void udp_close(struct udp *udp, void (*closed)(void *arg), void *arg)
     udp->closed = closed;
     udp->closed_arg = arg;
     outbox_flush(udp->outbox);
-    uv_close((uv_handle_t *)&udp->prepare, on_prepare_closed);
+    uv_close((uv_handle_t *)&udp->prepare, on_phase_closed);
+    uv_close((uv_handle_t *)&udp->check, on_phase_closed);
+    uv_close((uv_handle_t *)&udp->idle, on_phase_closed);
     for (size_t i = 0; i < udp->socket_count; i++)
         uv_close((uv_handle_t *)&udp->sockets[i]->poll, on_socket_closed);
 }

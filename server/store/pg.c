@@ -11,10 +11,12 @@
 
 /* --- one timer for every deadline of the pool --- */
 
+#define DEADLINES_A_TURN 256 /* a full queue may be overdue as a whole */
+
 static void on_timer(uv_timer_t *timer)
 {
     struct pg *pg = timer->data;
-    deadlines_run(&pg->deadlines, clock_ms());
+    deadlines_run_some(&pg->deadlines, clock_ms(), DEADLINES_A_TURN);
     pg_arm(pg);
 }
 

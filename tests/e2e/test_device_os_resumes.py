@@ -19,6 +19,8 @@ DEVICES = [{"id": ARGON, "platform": "argon", "system_version": 5501}, {"id": BO
 def fleet(new_cyand, new_swarm, redis):
     cyand = new_cyand(**redis.settings)
     swarm = new_swarm(cyand, file=DEVICES, **FAST).wait_connected(len(DEVICES))
+    wait_until(lambda: cyand.query("SELECT count(*) FROM device WHERE functions IS NOT NULL") == [[str(len(DEVICES))]],
+               "all are described, the old one when asked", 20)
     return cyand, swarm
 
 

@@ -75,6 +75,27 @@ static void runs_in_order_what_is_due(void **state)
     deadlines_deinit(&all);
 }
 
+static void a_run_may_be_bounded(void **state)
+{
+    struct deadlines all;
+    struct item items[5] = {0};
+    unsigned calls = 0;
+    (void)state;
+
+    deadlines_init(&all);
+    for (size_t i = 0; i < 5; i++)
+        deadline_set(&all, &items[i].deadline, 10 - i, on_due);
+    assert_int_equal(deadlines_run_some(&all, 9, 3), 3); /* the earliest */
+    assert_int_equal(items[4].calls + items[3].calls + items[2].calls, 3);
+    assert_true(deadlines_next(&all, 9) == 0);
+    assert_int_equal(deadlines_run_some(&all, 9, 3), 1);
+    assert_true(deadlines_next(&all, 9) == 1);
+    for (size_t i = 0; i < 5; i++)
+        calls += items[i].calls;
+    assert_int_equal(calls, 4);
+    deadlines_deinit(&all);
+}
+
 static void a_callback_may_set_itself_for_now(void **state)
 {
     struct deadlines all;
@@ -158,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_in_order_what_is_due),
+        cmocka_unit_test(a_run_may_be_bounded),
         cmocka_unit_test(a_callback_may_set_itself_for_now),
         cmocka_unit_test(a_callback_may_free_its_memory_and_cancel_others),
         cmocka_unit_test(agrees_with_a_plain_model),

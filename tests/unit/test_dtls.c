@@ -64,6 +64,7 @@ static struct {
     struct swarm_record record;
     struct swarm_dtls *client;
     bool client_done;
+    bool is_busy; /* the loop does not come to the work of handshakes */
     enum swarm_dtls_result result;
     uint8_t alert;
     struct queue to_server;
@@ -167,6 +168,9 @@ static void to_server(const uint8_t *data, size_t data_len)
     uint8_t copy[2048];
     memcpy(copy, data, data_len);
     dtls_receive(t.dtls, &t.path, copy, data_len, t.now_ms);
+    if (!t.is_busy)
+        while (dtls_work(t.dtls))
+            continue;
 }
 
 /* Carries datagrams both ways until nothing is left. */
@@ -697,6 +701,74 @@ static void test_network_that_spoils_handshakes_runs_out_of_them(void **state)
     assert_int_equal(t.result, SWARM_DTLS_OK);
 }
 
+/* Up to the ClientHello that returns the cookie. */
+static struct datagram proved_hello(void)
+{
+    struct datagram *hello = pop(&t.to_server);
+    to_server(hello->data, hello->len);
+    struct datagram *verify = pop(&t.to_client);
+    swarm_dtls_receive(t.client, verify->data, verify->len, t.now_ms);
+    return *pop(&t.to_server);
+}
+
+/* While the loop is busy a handshake waits, and a device that is connected does not. */
+static void test_connected_devices_are_served_first(void **state)
+{
+    (void)state;
+    start_client(device_os(true));
+    pump();
+    client_sends("one");
+    struct swarm_record record = t.record;
+    swarm_dtls_free(t.client);
+    t.path.peer_port++;
+    t.is_busy = true;
+    t.trace_count = t.to_client.count = 0;
+    start_client(device_os(true));
+    struct datagram hello = proved_hello();
+    to_server(hello.data, hello.len);
+    to_server(hello.data, hello.len);   /* sent again: it waits already */
+    assert_int_equal(t.trace_count, 1); /* the HelloVerifyRequest alone */
+    assert_int_equal(dtls_handshake_count(t.dtls), 1);
+    assert_int_equal(counter("cyan_handshake_queue_dropped_total", "reason=\"repeated\""), 1);
+    struct swarm_record beginner = t.record;
+    t.record = record;
+    t.path.peer_port--;
+    client_sends("two");
+    assert_received("two");
+    t.record = beginner;
+    t.path.peer_port++;
+    while (dtls_work(t.dtls))
+        continue;
+    t.is_busy = false;
+    pump();
+    assert_true(t.client_done);
+    assert_int_equal(t.result, SWARM_DTLS_OK);
+    assert_int_equal(t.established, 2);
+}
+
+/* The peer begins anew while its ClientHello waits: only the newer one is dealt with, in the same place. */
+static void test_newer_hello_takes_the_place_of_one_that_waits(void **state)
+{
+    (void)state;
+    t.is_busy = true;
+    for (int i = 0; i < 8; i++) {
+        start_client(device_os(true));
+        struct datagram hello = proved_hello();
+        to_server(hello.data, hello.len);
+        assert_int_equal(dtls_handshake_count(t.dtls), 1);
+        if (i < 7)
+            swarm_dtls_free(t.client);
+    }
+    while (dtls_work(t.dtls))
+        continue;
+    t.is_busy = false;
+    pump();
+    assert_int_equal(t.result, SWARM_DTLS_OK);
+    assert_int_equal(t.established, 1);
+    assert_int_equal(t.attempts, 1);
+    assert_int_equal(dtls_handshake_count(t.dtls), 0);
+}
+
 static void test_no_state_and_no_amplification_before_the_cookie(void **state)
 {
     (void)state;
@@ -903,6 +975,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_moved_record_does_not_take_an_address_in_use, setup, teardown),
         cmocka_unit_test_setup_teardown(test_network_that_spoils_handshakes_runs_out_of_them, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_connected_devices_are_served_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_newer_hello_takes_the_place_of_one_that_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_state_and_no_amplification_before_the_cookie, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_peer_that_never_returns_the_cookie_is_noticed, setup, teardown),

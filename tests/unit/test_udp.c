@@ -23,7 +23,8 @@ struct fixture {
     struct udp *udp;
     int client;
     struct net_path path; /* of the newest datagram */
-    unsigned received, echoes;
+    unsigned received, echoes, worked_after;
+    int works;
     bool closed;
 };
 
@@ -114,6 +115,7 @@ static void run_until_received(struct fixture *f, unsigned count)
 {
     while (f->received < count)
         uv_run(&f->loop, UV_RUN_ONCE);
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* up to where the loop would wait: what was sent leaves */
 }
 
 static void a_burst_is_answered_in_order(void **state)
@@ -176,6 +178,33 @@ static void what_is_sent_before_the_end_leaves(void **state)
     hear(f, 9, 9);
 }
 
+static bool on_work(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    f->worked_after = f->received;
+    return f->works-- > 0;
+}
+
+/* After everything that was received, and again at once while there is more. */
+static void work_has_its_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    f->works = 3;
+    udp_set_work(f->udp, on_work, f);
+    say(f, 1);
+    say(f, 2);
+    while (f->works >= 0) /* would wait for ever if the loop did */
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->received, 2);
+    assert_int_equal(f->worked_after, 2);
+    udp_stop(f->udp);
+    f->works = 3;
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_int_equal(f->works, 3);
+}
+
 static void what_is_too_long_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -194,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_the_outbox_holds_goes_out, begin, end),
         cmocka_unit_test_setup_teardown(one_that_cannot_be_sent_is_lost_alone, begin, end),
         cmocka_unit_test_setup_teardown(what_is_sent_before_the_end_leaves, begin, end),
+        cmocka_unit_test_setup_teardown(work_has_its_turn, begin, end),
         cmocka_unit_test_setup_teardown(what_is_too_long_is_refused, begin, end),
     };
 
