@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_WITHIN_S 3600
-#define WAKE_WITHIN_S 100 /* a device gives up after 60 to 90 s: device-protocol 3.4 */
+#define CONNECT_WITHIN_MS 3600000
+#define WAKE_WITHIN_MS 100000 /* a device gives up after 60 to 90 s: device-protocol 3.4 */
 
 struct hold {
     struct swarm_world world;
@@ -67,7 +67,7 @@ static void start(struct hold *h, struct swarm_phase_plan plan, json_t *command,
 static const char *do_ramp(struct hold *h, json_t *command)
 {
     struct swarm_phase_plan plan = {
-        .name = "ramp", .within_ms = CONNECT_WITHIN_S * 1000, .in_flight = (uint32_t)h->options->in_flight};
+        .name = "ramp", .within_ms = CONNECT_WITHIN_MS, .in_flight = (uint32_t)h->options->in_flight};
 
     start(h, plan, command, is_new);
     return NULL;
@@ -75,8 +75,7 @@ static const char *do_ramp(struct hold *h, json_t *command)
 
 static const char *do_wake(struct hold *h, json_t *command)
 {
-    struct swarm_phase_plan plan = {
-        .name = "wake", .within_ms = WAKE_WITHIN_S * 1000, .in_flight = h->fleet.count};
+    struct swarm_phase_plan plan = {.name = "wake", .within_ms = WAKE_WITHIN_MS, .in_flight = h->fleet.count};
 
     start(h, plan, command, is_dormant);
     return NULL;
@@ -86,7 +85,7 @@ static const char *do_wake(struct hold *h, json_t *command)
 static const char *do_storm(struct hold *h, json_t *command)
 {
     struct swarm_phase_plan plan = {
-        .name = "storm", .within_ms = WAKE_WITHIN_S * 1000, .in_flight = h->fleet.count};
+        .name = "storm", .within_ms = WAKE_WITHIN_MS, .in_flight = h->fleet.count};
 
     start(h, plan, command, is_resting);
     for (uint32_t i = 0; i < h->phase.plan.count; i++) {

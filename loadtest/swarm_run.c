@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "swarm_commands.h"
 #include "swarm_control.h"
+#include "swarm_cpu.h"
 #include "swarm_device.h"
 #include "swarm_enrol.h"
 #include "swarm_scenario.h"
@@ -151,6 +152,9 @@ static json_t *report(struct run *r)
     }
     json_object_set_new(root, "devices", json_integer((json_int_t)r->device_count));
     json_object_set_new(root, "online_at_end", json_integer((json_int_t)online));
+    json_object_set_new(
+        root, "bytes_per_device",
+        json_integer((json_int_t)(swarm_resident_own_bytes() / (r->device_count + !r->device_count))));
     json_object_set_new(root, "seconds", json_real((double)(clock_ms() - r->start_ms) / 1000.0));
     json_object_set_new(root, "bad_records", json_integer((json_int_t)r->world.loop.env.bad_records));
     json_object_set_new(root, "replays", json_integer((json_int_t)r->world.loop.env.replays));

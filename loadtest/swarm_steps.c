@@ -214,11 +214,12 @@ static void choose(struct swarm_steps *s, double count)
     s->chosen_count = count < (double)found ? (size_t)count : found;
     for (size_t i = 0; i < s->chosen_count; i++) { /* the first part of a shuffle */
         struct swarm_device *d = s->chosen[i];
+        size_t left = found - i, other;
         uint64_t random;
-        size_t other;
 
+        must(left > 0);
         swarm_random(&random, sizeof(random));
-        other = i + random % (found - i);
+        other = i + random % left;
         s->chosen[i] = s->chosen[other];
         s->chosen[other] = d;
     }
