@@ -136,7 +136,7 @@ void presence_watch_anew(struct devices *all, uint64_t now_ms)
 void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
 {
     struct device_facts facts;
-    char name[DEVICE_ID_TEXT_SIZE], release[16];
+    char name[DEVICE_ID_TEXT_SIZE], release[16], address[NET_ADDRESS_TEXT_SIZE];
 
     if (device->online)
         return;
@@ -148,7 +148,7 @@ void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
     watch(device);
     link_fill_facts(device, &facts);
     log_info("device.online session=%016" PRIx64 " device=%s address=%s system=%s resumed=%d quarantined=%d",
-             facts.session_id, link_name(device, name), facts.address,
+             facts.session_id, link_name(device, name), net_path_format(address, &facts.path),
              hello_system_release(device->system_version, release), resumed, facts.quarantined);
     device->all->ops.online(device->all->ops.ctx, &facts, resumed);
 }
