@@ -9,6 +9,7 @@
 #include "device/link.h"
 #include "device/plain.h"
 #include "device/presence.h"
+#include "device/request.h"
 
 const char *device_offline_reason_name(enum device_offline_reason reason)
 {
@@ -40,6 +41,7 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
     slab_init(&all->memory, sizeof(struct device));
     all->wheel = presence_wheel_new(all);
     coap_metrics_init(&all->coap, metrics);
+    all->coap_room = (struct coap_room){&request_ops, deadlines, &all->coap};
     refusal_register(all->refused, metrics);
     all->online =
         metrics_add(metrics, METRIC_GAUGE, "cyan_devices_online", NULL, "Devices online on this node");

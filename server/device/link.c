@@ -359,7 +359,7 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
     device->ca_signed = proof->ca_signed;
     device->proof = mem_copy(proof, sizeof(*proof));
     memcpy(device->key_sha256, proof->key_sha256, sizeof(device->key_sha256));
-    coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap,
+    coap_peer_init(&device->peer, &all->coap_room,
                    s->profile == SESSION_DEVICE_OS ? COAP_DEVICE_OS : COAP_RFC7252,
                    (uint16_t)(first[0] << 8 | first[1]), first[2]);
     presence_place(device, PRESENCE_FRESH);

@@ -39,6 +39,7 @@ struct devices {
     struct device_ops ops;       /* copied */
     struct devices_settings settings;
     struct coap_metrics coap;
+    struct coap_room coap_room;
     struct metric *refused[REFUSAL_COUNT];
     struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
     struct slab memory;   /* of every struct device */
