@@ -494,6 +494,8 @@ void session_store_where(struct session_store *st, const uint8_t name[SESSION_NA
 
 void session_store_joined(struct session_store *st, bool again)
 {
+    if (!st->dtls) /* stopped: the lease came back too late */
+        return;
     if (again) {
         st->generation++;
         for (struct session *s = st->dtls->sessions.newest; s; s = s->older) /* once in a lapsed lease */

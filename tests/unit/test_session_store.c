@@ -1,0 +1,271 @@
+/* test_session_store.c: sessions in a real Redis, as a node keeps them there and takes them up again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "handshake/dtls_private.h"
+#include "handshake/session_store_private.h"
+#include "net/udp.h"
+#include "private_redis.h"
+#include "store/redis_inner.h"
+
+#define LEASE_MS 5000
+
+static struct private_redis server;
+
+struct fixture {
+    uv_loop_t loop;
+    uv_timer_t tick;
+    struct deadlines deadlines;
+    struct metrics *metrics;
+    char dir[64], prefix[16];
+    struct server_key *key;
+    struct redis *redis;
+    struct nodes *nodes;
+    struct dtls *dtls;
+    struct udp *udp;
+    struct session_store *store;
+    unsigned joined, received, ended, flushed, closed;
+    enum session_end why;
+    bool all, exact;
+};
+
+static size_t on_save(void *ctx, const struct session *s, uint8_t *out)
+{
+    (void)ctx;
+    (void)s;
+    out[0] = 1;
+    return 1;
+}
+
+static bool on_restored(void *ctx, struct session *s, const uint8_t *saved, size_t saved_len, bool exact)
+{
+    struct fixture *fx = ctx;
+    (void)s;
+    (void)saved;
+    fx->exact = exact;
+    return saved_len == 1;
+}
+
+static void on_receive(void *ctx, struct session *s, const uint8_t *data, size_t data_len, uint64_t now_ms)
+{
+    struct fixture *fx = ctx;
+    (void)s;
+    (void)data;
+    (void)data_len;
+    (void)now_ms;
+    fx->received++;
+}
+
+static void on_ended(void *ctx, struct session *s, enum session_end why)
+{
+    struct fixture *fx = ctx;
+    (void)s;
+    fx->ended++;
+    fx->why = why;
+}
+
+static const struct dtls_ops ops = {
+    .receive = on_receive, .save = on_save, .restored = on_restored, .ended = on_ended};
+
+static void on_joined(void *ctx, bool again)
+{
+    struct fixture *fx = ctx;
+    fx->joined++;
+    session_store_joined(fx->store, again);
+}
+
+static void on_lost(void *ctx, uint32_t id)
+{
+    (void)ctx;
+    (void)id;
+}
+
+static void on_usurped(void *ctx)
+{
+    (void)ctx;
+    fail();
+}
+
+static void on_describe(void *ctx, char *out, size_t out_size)
+{
+    (void)ctx;
+    (void)snprintf(out, out_size, "{}");
+}
+
+static void on_closed(void *arg)
+{
+    struct fixture *fx = arg;
+    fx->closed++;
+}
+
+static void on_tick(uv_timer_t *tick)
+{
+    struct fixture *fx = tick->data;
+    deadlines_run(&fx->deadlines, clock_ms());
+}
+
+#define run_until(fx, condition)                                                                             \
+    do {                                                                                                     \
+        uint64_t limit_ms = clock_ms() + 20000;                                                              \
+        while (!(condition) && clock_ms() < limit_ms)                                                        \
+            (void)uv_run(&(fx)->loop, UV_RUN_ONCE);                                                          \
+        assert_true(condition);                                                                              \
+    } while (0)
+
+static void run_for(struct fixture *fx, uint64_t ms)
+{
+    for (uint64_t until_ms = clock_ms() + ms; clock_ms() < until_ms;)
+        (void)uv_run(&fx->loop, UV_RUN_ONCE);
+}
+
+static int setup(void **state)
+{
+    static unsigned number;
+    struct fixture *fx = calloc(1, sizeof *fx);
+    char why[256];
+    const struct redis_settings redis = {.address = server.socket, .user = "", .password = ""};
+    const struct dtls_settings dtls = {.max_in_flight = 10,
+                                       .per_source = 10,
+                                       .handshake_timeout_ms = 1000,
+                                       .max_sessions = 10,
+                                       .expiry_ms = 86400000,
+                                       .ca_file = ""};
+    const struct nodes_ops nodes_ops = {
+        .ctx = fx, .joined = on_joined, .lost = on_lost, .usurped = on_usurped, .describe = on_describe};
+    (void)snprintf(fx->prefix, sizeof fx->prefix, "t%u:", number++);
+    (void)snprintf(fx->dir, sizeof fx->dir, "/tmp/cyan-store-XXXXXX");
+    assert_non_null(mkdtemp(fx->dir));
+    assert_int_equal(server_key_make(fx->dir, why, sizeof why), 0);
+    fx->key = server_key_load(fx->dir, why, sizeof why);
+    assert_non_null(fx->key);
+    assert_int_equal(uv_loop_init(&fx->loop), 0);
+    assert_int_equal(uv_timer_init(&fx->loop, &fx->tick), 0);
+    fx->tick.data = fx;
+    assert_int_equal(uv_timer_start(&fx->tick, on_tick, 1, 1), 0);
+    deadlines_init(&fx->deadlines);
+    fx->metrics = metrics_new();
+    fx->dtls = dtls_new(&dtls, fx->key, &fx->deadlines, fx->metrics, &ops, fx, why, sizeof why);
+    assert_non_null(fx->dtls);
+    fx->udp = udp_new(&fx->loop, fx->metrics, dtls_receive, fx->dtls);
+    assert_true(udp_listen(fx->udp, "127.0.0.1", 0, why, sizeof why) != 0);
+    dtls_set_udp(fx->dtls, fx->udp);
+    fx->redis = redis_new(&fx->loop, &redis, fx->metrics, why, sizeof why);
+    assert_non_null(fx->redis);
+    const struct nodes_settings nodes = {.id = 1, .lease_ms = LEASE_MS, .prefix = fx->prefix};
+    fx->nodes = nodes_new(fx->redis, &fx->deadlines, fx->metrics, &nodes, &nodes_ops);
+    fx->store = session_store_new(fx->dtls, fx->key, fx->redis, fx->nodes, &fx->deadlines, fx->metrics,
+                                  dtls.expiry_ms);
+    run_until(fx, fx->joined);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fx = *state;
+    char path[96];
+    if (fx->store->dtls)
+        session_store_stop(fx->store);
+    dtls_free(fx->dtls);
+    redis_close(fx->redis, on_closed, fx);
+    session_store_free(fx->store);
+    nodes_free(fx->nodes);
+    udp_close(fx->udp, on_closed, fx);
+    run_until(fx, fx->closed == 2);
+    uv_close((uv_handle_t *)&fx->tick, NULL);
+    (void)uv_run(&fx->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&fx->loop), 0);
+    deadlines_deinit(&fx->deadlines);
+    metrics_free(fx->metrics);
+    server_key_free(fx->key);
+    (void)snprintf(path, sizeof path, "rm -r %s", fx->dir);
+    assert_int_equal(system(path), 0);
+    free(fx);
+    return 0;
+}
+
+/* --- sessions and their peers --- */
+
+static struct net_path path_of(uint16_t port)
+{
+    struct net_path path = {.peer_ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .peer_port = port};
+    memcpy(path.local_ip, path.peer_ip, sizeof path.local_ip);
+    return path;
+}
+
+static const uint8_t device[SESSION_NAME_BYTES] = "device-name";
+
+/* A session with an id of its own, heard up to recv_max; with a connection ID or without. */
+static struct session *make_session(struct fixture *fx, bool has_cid, uint16_t port)
+{
+    struct session_image image = {.path = path_of(port), .named = true, .owner_len = 1};
+    struct dtls_adoption a = {
+        .epoch = clock_wall_ms() * 1000, .send_limit = SESSION_SEND_BLOCK, .exact = true};
+    uint8_t id[8] = {1, 2, 3, 4, 5, (uint8_t)port};
+    dtls_cid_mark(fx->dtls, id);
+    a.id = be64_load(id);
+    memcpy(image.name, device, sizeof device);
+    memset(image.record.read_key, 1, sizeof image.record.read_key);
+    memset(image.record.write_key, 2, sizeof image.record.write_key);
+    if (has_cid) {
+        memcpy(image.record.own_cid, id, sizeof id);
+        image.record.own_cid_len = sizeof id;
+        image.record.flavour = RECORD_RFC9146;
+    }
+    image.record.recv_max = 10;
+    image.record.recv_window = 1; /* of the ten before it none has come */
+    struct session *s = dtls_adopt(fx->dtls, &image, &a);
+    assert_non_null(s);
+    return s;
+}
+
+static const char *ask_of(struct fixture *fx, const char *command, uint64_t id, const char *value)
+{
+    static char out[2048];
+    char key[64];
+    (void)snprintf(key, sizeof key, "%ss:%016llx", fx->prefix, (unsigned long long)id);
+    return private_redis_ask(&server, out, sizeof out, command, key, value, NULL);
+}
+
+static void store(struct fixture *fx, struct session *s)
+{
+    dtls_changed(s);
+    run_until(fx, s->is_stored);
+}
+
+/* --- tests --- */
+
+static void test_a_lease_that_comes_back_after_the_stop(void **state)
+{
+    struct fixture *fx = *state;
+    dtls_changed(make_session(fx, true, 1000));
+    session_store_stop(fx->store);
+    session_store_joined(fx->store, true);
+    run_for(fx, 20);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_lease_that_comes_back_after_the_stop),
+    };
+    log_set_level(LOG_ERROR);
+    if (!private_redis_init(&server))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    private_redis_deinit(&server);
+    return failed;
+}
