@@ -356,7 +356,8 @@ static struct batch *fill_batch(struct session_store *st, struct call *c, uint64
         if (!s || s->dirt == SESSION_CLEAN)
             continue; /* ended, or written since it was put there twice */
         s->dirt = SESSION_CLEAN;
-        (void)add_session(st, b, c, s);
+        if (add_session(st, b, c, s))
+            s->is_sent = true;
     }
     if (b->count > 0)
         return b;
@@ -414,13 +415,14 @@ bool session_store_let_go(struct session_store *st, struct session *s, uint32_t 
 
 struct session_gone {
     struct session_gone *prev, *next;
+    struct session_store *st;
     struct session_keys keys;
     uint64_t epoch;
 };
 
 void session_store_ended(struct session_store *st, const struct session *s)
 {
-    if (!s->is_stored && s->dirt == SESSION_CLEAN)
+    if (!s->is_stored && !s->is_sent)
         return;
     if (st->gone_count ==
         GONE_MAX) { /* it expires by itself, and its key is asked for again when it comes back */
@@ -428,11 +430,25 @@ void session_store_ended(struct session_store *st, const struct session *s)
         return;
     }
     struct session_gone *g = mem_alloc(sizeof *g);
+    g->st = st;
     g->epoch = s->epoch;
     name_session(st, s, &g->keys);
     DL_APPEND(st->gone, g);
     st->gone_count++;
     plan(st, clock_ms());
+}
+
+static void on_removed(void *arg, const struct redis_reply *reply)
+{
+    struct session_gone *g = arg;
+    struct session_store *st = g->st;
+    if (reply || !st->dtls) {
+        free(g);
+        return;
+    }
+    DL_PREPEND(st->gone, g); /* lost with the connection */
+    st->gone_count++;
+    plan(st, clock_ms() + WRITE_EVERY_MS);
 }
 
 static void remove_gone(struct session_store *st)
@@ -444,11 +460,10 @@ static void remove_gone(struct session_store *st)
         struct redis_arg args[] = {redis_arg_text(g->keys.own.text), redis_arg_text(g->keys.device.text),
                                    redis_arg_text(g->keys.peer.text), redis_arg_text(g->keys.id),
                                    redis_arg_int(&epoch, (int64_t)g->epoch)};
-        if (left-- == 0 || !redis_run(st->redis, &remove_script, args, 3, 5, NULL, NULL))
+        if (left-- == 0 || !redis_run(st->redis, &remove_script, args, 3, 5, on_removed, g))
             return;
         DL_DELETE(st->gone, g);
         st->gone_count--;
-        free(g);
     }
 }
 

@@ -238,6 +238,11 @@ static const char *ask_of(struct fixture *fx, const char *command, uint64_t id, 
     return private_redis_ask(&server, out, sizeof out, command, key, value, NULL);
 }
 
+static bool is_stored(struct fixture *fx, uint64_t id)
+{
+    return strcmp(ask_of(fx, "EXISTS", id, NULL), "1") == 0;
+}
+
 static void store(struct fixture *fx, struct session *s)
 {
     dtls_changed(s);
@@ -255,12 +260,45 @@ static void test_a_lease_that_comes_back_after_the_stop(void **state)
     run_for(fx, 20);
 }
 
+static void test_a_session_that_ends_while_it_is_first_written(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    uint64_t id = s->id;
+    dtls_changed(s);
+    private_redis_freeze(&server);
+    run_until(fx, fx->store->batches == 1); /* on its way, no answer yet */
+    dtls_end(s, SESSION_END_PEER_CLOSED, false);
+    private_redis_thaw(&server);
+    run_until(fx, fx->store->batches == 0 && !fx->store->gone);
+    run_until(fx, redis_in_flight(fx->redis) == 0);
+    assert_false(is_stored(fx, id));
+}
+
+static void test_a_removal_that_is_lost_is_done_again(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    uint64_t id = s->id;
+    store(fx, s);
+    private_redis_freeze(&server);
+    dtls_end(s, SESSION_END_PEER_CLOSED, false);
+    run_until(fx, !fx->store->gone);
+    run_for(fx, 20);
+    private_redis_kill(&server);
+    assert_true(private_redis_start(&server));
+    assert_true(is_stored(fx, id));
+    run_until(fx, !is_stored(fx, id));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_lease_that_comes_back_after_the_stop),
+        TEST(test_a_session_that_ends_while_it_is_first_written),
+        TEST(test_a_removal_that_is_lost_is_done_again),
     };
     log_set_level(LOG_ERROR);
     if (!private_redis_init(&server))
