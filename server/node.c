@@ -216,6 +216,13 @@ static void write_session_file(struct node *n)
     free(path);
 }
 
+/* It may come back without what it had acknowledged. */
+static void on_redis_lost(void *arg)
+{
+    struct node *n = arg;
+    n->all_written = false;
+}
+
 static void close_sessions(struct node *n)
 {
     n->state = NODE_CLOSING;
@@ -396,6 +403,7 @@ static int join_others(struct node *n)
     n->redis = redis_new(&n->loop, &redis, n->metrics, why, sizeof why);
     if (!n->redis)
         return refuse(why);
+    redis_on_down(n->redis, on_redis_lost, n);
     struct nodes_settings nodes = {
         .id = c->node_id, .lease_ms = c->node_lease_s * 1000, .prefix = c->store_redis_prefix};
     struct nodes_ops ops = {

@@ -103,6 +103,13 @@ static void on_describe(void *ctx, char *out, size_t out_size)
     (void)snprintf(out, out_size, "{}");
 }
 
+static void on_flushed(void *arg, bool all)
+{
+    struct fixture *fx = arg;
+    fx->flushed++;
+    fx->all = all;
+}
+
 static void on_closed(void *arg)
 {
     struct fixture *fx = arg;
@@ -291,6 +298,52 @@ static void test_a_removal_that_is_lost_is_done_again(void **state)
     run_until(fx, !is_stored(fx, id));
 }
 
+static void test_all_is_written_again_to_a_redis_that_is_back(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    store(fx, s);
+    run_until(fx, s->dirt == SESSION_CLEAN);
+    ask_of(fx, "DEL", s->id, NULL); /* it comes back as it was some time ago, and our lease with it */
+    private_redis_kill(&server);
+    assert_true(private_redis_start(&server));
+    run_until(fx, is_stored(fx, s->id));
+    assert_int_equal(fx->joined, 1);
+}
+
+static void test_what_was_let_go_of_in_vain_is_not_exact(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    store(fx, s);
+    private_redis_freeze(&server);
+    assert_true(session_store_let_go(fx->store, s, 2));
+    dtls_end(s, SESSION_END_MOVED, false);
+    run_for(fx, 20);
+    private_redis_kill(&server);
+    run_until(fx, !redis_is_up(fx->redis));
+    assert_true(private_redis_start(&server));
+    run_until(fx, redis_is_up(fx->redis) && nodes_is_in(fx->nodes));
+    session_store_flush(fx->store, on_flushed, fx);
+    run_until(fx, fx->flushed);
+    assert_false(fx->all); /* its image is older than what we did, and must not count as exact */
+}
+
+/* Writes may come in another order than they were sent in, when a connection was lost in between. */
+static void test_what_was_reserved_stays_reserved(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    char value[64], begin[64];
+    (void)snprintf(value, sizeof value, "1:1:%llu:h:200000:x", (unsigned long long)s->epoch);
+    ask_of(fx, "SET", s->id, value);
+    store(fx, s);
+    (void)snprintf(begin, sizeof begin,
+                   "1:%llu:%llu:h:200000:", (unsigned long long)nodes_incarnation(fx->nodes),
+                   (unsigned long long)s->epoch);
+    assert_memory_equal(ask_of(fx, "GET", s->id, NULL), begin, strlen(begin));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -299,6 +352,9 @@ int main(void)
         TEST(test_a_lease_that_comes_back_after_the_stop),
         TEST(test_a_session_that_ends_while_it_is_first_written),
         TEST(test_a_removal_that_is_lost_is_done_again),
+        TEST(test_all_is_written_again_to_a_redis_that_is_back),
+        TEST(test_what_was_let_go_of_in_vain_is_not_exact),
+        TEST(test_what_was_reserved_stays_reserved),
     };
     log_set_level(LOG_ERROR);
     if (!private_redis_init(&server))
