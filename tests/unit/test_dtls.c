@@ -71,6 +71,13 @@ static struct {
 } t;
 
 /* Stands in for the endpoint of net/udp.c, which is not linked. */
+bool udp_fit_path(const struct udp *udp, struct net_path *path)
+{
+    (void)udp;
+    (void)path;
+    return true;
+}
+
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len)
 {
     (void)udp;

@@ -237,6 +237,26 @@ static struct session *make_session(struct fixture *fx, bool has_cid, uint16_t p
     return s;
 }
 
+/* What its peer says with this number. */
+static size_t say(const struct record_state *session, uint64_t seq, uint8_t out[128])
+{
+    struct record_state peer = *session;
+    memcpy(peer.write_key, session->read_key, sizeof peer.write_key);
+    memcpy(peer.write_iv, session->read_iv, sizeof peer.write_iv);
+    memcpy(peer.peer_cid, session->own_cid, sizeof peer.peer_cid);
+    peer.peer_cid_len = session->own_cid_len;
+    peer.send_seq = seq;
+    size_t len = record_seal(&peer, RECORD_APPLICATION, (const uint8_t *)"word", 4, out, 128);
+    assert_true(len > 0);
+    return len;
+}
+
+static void hear(struct fixture *fx, uint16_t port, uint8_t *data, size_t data_len)
+{
+    struct net_path path = path_of(port);
+    dtls_receive(fx->dtls, &path, data, data_len, clock_ms());
+}
+
 static const char *ask_of(struct fixture *fx, const char *command, uint64_t id, const char *value)
 {
     static char out[2048];
@@ -329,6 +349,99 @@ static void test_what_was_let_go_of_in_vain_is_not_exact(void **state)
     assert_false(fx->all); /* its image is older than what we did, and must not count as exact */
 }
 
+static uint64_t commands(const struct fixture *fx)
+{
+    return (uint64_t)fx->redis->sent->value;
+}
+
+/* The session is here, but Redis says of an address what was true before it moved. */
+static void test_an_address_that_a_session_has_left(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, false, 1000);
+    struct net_path elsewhere = path_of(2000);
+    uint8_t record[128];
+    store(fx, s);
+    session_table_move(&fx->dtls->sessions, s, &elsewhere);
+    store(fx, s);
+    run_for(fx, 20);
+    uint64_t before = commands(fx);
+    size_t len = say(&s->record, 11, record);
+    hear(fx, 1000, record, len);
+    run_until(fx, fx->store->load_count == 0);
+    run_for(fx, 100);
+    assert_true(commands(fx) - before < 10);
+    assert_int_equal(fx->received, 0);
+    len = say(&s->record, 11, record);
+    hear(fx, 2000, record, len);
+    assert_int_equal(fx->received, 1);
+}
+
+/* Another session had its address for a while. */
+static void test_an_address_that_a_session_lost_is_found_again(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, false, 1000);
+    uint8_t record[128];
+    store(fx, s);
+    session_table_drop_address(&fx->dtls->sessions, s);
+    size_t len = say(&s->record, 11, record);
+    hear(fx, 1000, record, len);
+    run_until(fx, fx->received == 1);
+}
+
+/* Stored by somebody who let it go, not here. */
+static void put_stored(struct fixture *fx, struct session *s, const char *flag, unsigned send_from)
+{
+    uint8_t sealed[SESSION_IMAGE_MAX], value[SESSION_IMAGE_MAX + 64];
+    char key[64];
+    const uint8_t owner = 1;
+    size_t sealed_len =
+        session_image_seal(fx->store->key, s, SESSION_SEND_BLOCK, clock_wall_ms(), &owner, 1, sealed);
+    int used = snprintf((char *)value, sizeof value, "2:1:5:%s:%u:", flag, send_from);
+    memcpy(value + used, sealed, sealed_len);
+    (void)snprintf(key, sizeof key, "%ss:%016llx", fx->prefix, (unsigned long long)s->id);
+    const struct redis_arg args[] = {
+        redis_arg_text("SET"), redis_arg_text(key), {value, (size_t)used + sealed_len}};
+    assert_true(redis_command(fx->redis, args, 3, NULL, NULL));
+    dtls_end(s, SESSION_END_MOVED, false);
+    run_until(fx, redis_in_flight(fx->redis) == 0);
+}
+
+/* A record that opens brings a session here; only the newest says where its peer is. */
+static void test_an_old_record_does_not_move_a_session(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    struct record_state peer = s->record;
+    uint64_t id = s->id;
+    uint8_t record[128];
+    put_stored(fx, s, "r", SESSION_SEND_BLOCK);
+    size_t len = say(&peer, 5, record);
+    hear(fx, 6666, record, len);
+    run_until(fx, fx->received == 1);
+    s = session_table_find_id(&fx->dtls->sessions, id);
+    assert_non_null(s);
+    assert_true(fx->exact);
+    assert_int_equal(s->path.peer_port, 1000);
+    len = say(&peer, 11, record);
+    hear(fx, 3000, record, len);
+    assert_int_equal(s->path.peer_port, 3000);
+}
+
+static void test_numbers_below_those_of_the_image_are_not_believed(void **state)
+{
+    struct fixture *fx = *state;
+    struct session *s = make_session(fx, true, 1000);
+    struct record_state peer = s->record;
+    uint8_t record[128];
+    put_stored(fx, s, "r", SESSION_SEND_BLOCK - 1);
+    size_t len = say(&peer, 11, record);
+    hear(fx, 1000, record, len);
+    run_until(fx, fx->store->load_count == 0);
+    assert_int_equal(dtls_session_count(fx->dtls), 0);
+}
+
 /* Writes may come in another order than they were sent in, when a connection was lost in between. */
 static void test_what_was_reserved_stays_reserved(void **state)
 {
@@ -354,6 +467,10 @@ int main(void)
         TEST(test_a_removal_that_is_lost_is_done_again),
         TEST(test_all_is_written_again_to_a_redis_that_is_back),
         TEST(test_what_was_let_go_of_in_vain_is_not_exact),
+        TEST(test_an_address_that_a_session_has_left),
+        TEST(test_an_address_that_a_session_lost_is_found_again),
+        TEST(test_an_old_record_does_not_move_a_session),
+        TEST(test_numbers_below_those_of_the_image_are_not_believed),
         TEST(test_what_was_reserved_stays_reserved),
     };
     log_set_level(LOG_ERROR);
