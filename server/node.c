@@ -53,6 +53,7 @@ struct node {
     uint16_t coap_port;
     uint64_t started_ms, draining_ms;
     enum node_state state;
+    struct deadline tell_online;
     bool api_closed, all_written;
     int exit_code;
 };
@@ -271,10 +272,23 @@ static void on_stop(uv_signal_t *signal, int number)
 
 /* --- the other nodes --- */
 
+/* While our lease had lapsed others may have marked our devices offline. By now they see that we live, and
+ * what they have taken is not here any more. */
+static void on_tell_online(struct deadline *tell_online, uint64_t now_ms)
+{
+    struct node *n = (struct node *)((char *)tell_online - offsetof(struct node, tell_online));
+    (void)now_ms;
+    if (n->state == NODE_SERVING)
+        devices_tell_online(n->devices);
+}
+
 static void on_joined(void *ctx, bool again)
 {
     struct node *n = ctx;
     session_store_joined(n->sessions, again);
+    if (again)
+        deadline_set(&n->deadlines, &n->tell_online, clock_ms() + n->config->node_lease_s * 1000ull,
+                     on_tell_online);
 }
 
 static void on_lost(void *ctx, uint32_t id)

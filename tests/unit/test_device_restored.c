@@ -50,11 +50,29 @@ static void what_one_node_was_answered_proves_nothing_to_the_next(void **state)
     }
 }
 
+static void those_online_are_told_again(void **state)
+{
+    struct session *s = bench_online(SESSION_DEVICE_OS);
+    size_t told = bench.told_count;
+    (void)state;
+
+    devices_tell_online(bench.all);
+    assert_int_equal(bench.told_count, told + 1);
+    assert_int_equal(bench.told[told].kind, TOLD_ONLINE);
+    assert_true(bench.told[told].resumed && bench.told[told].facts.session_id == s->id);
+    bench.now_ms += 2ull * OFFLINE_AFTER_MS;
+    deadlines_run(&bench.deadlines, bench.now_ms);
+    told = bench.told_count;
+    devices_tell_online(bench.all);
+    assert_int_equal(bench.told_count, told);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_one_node_was_answered_proves_nothing_to_the_next),
+        TEST(those_online_are_told_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
