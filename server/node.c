@@ -459,7 +459,6 @@ static int start_rooms(struct node *n)
         return refuse(why);
     if (join_others(n) != 0 || listen_udp(n) != 0)
         return 1;
-    take_session_file(n);
     struct api_view view = {.ctx = n, .fill = on_view};
     struct api_settings api = {.bind = c->http_bind,
                                .port = (uint16_t)c->http_port,
@@ -468,6 +467,7 @@ static int start_rooms(struct node *n)
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);
+    take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
     return 0;
 }
