@@ -53,6 +53,7 @@ struct node {
     uint16_t coap_port;
     uint64_t started_ms, draining_ms;
     enum node_state state;
+    struct deadline tell_online;
     bool api_closed, all_written;
     int exit_code;
 };
@@ -216,6 +217,13 @@ static void write_session_file(struct node *n)
     free(path);
 }
 
+/* It may come back without what it had acknowledged. */
+static void on_redis_lost(void *arg)
+{
+    struct node *n = arg;
+    n->all_written = false;
+}
+
 static void close_sessions(struct node *n)
 {
     n->state = NODE_CLOSING;
@@ -264,10 +272,23 @@ static void on_stop(uv_signal_t *signal, int number)
 
 /* --- the other nodes --- */
 
+/* While our lease had lapsed others may have marked our devices offline. By now they see that we live, and
+ * what they have taken is not here any more. */
+static void on_tell_online(struct deadline *tell_online, uint64_t now_ms)
+{
+    struct node *n = (struct node *)((char *)tell_online - offsetof(struct node, tell_online));
+    (void)now_ms;
+    if (n->state == NODE_SERVING)
+        devices_tell_online(n->devices);
+}
+
 static void on_joined(void *ctx, bool again)
 {
     struct node *n = ctx;
     session_store_joined(n->sessions, again);
+    if (again)
+        deadline_set(&n->deadlines, &n->tell_online, clock_ms() + n->config->node_lease_s * 1000ull,
+                     on_tell_online);
 }
 
 static void on_lost(void *ctx, uint32_t id)
@@ -396,6 +417,7 @@ static int join_others(struct node *n)
     n->redis = redis_new(&n->loop, &redis, n->metrics, why, sizeof why);
     if (!n->redis)
         return refuse(why);
+    redis_on_down(n->redis, on_redis_lost, n);
     struct nodes_settings nodes = {
         .id = c->node_id, .lease_ms = c->node_lease_s * 1000, .prefix = c->store_redis_prefix};
     struct nodes_ops ops = {
@@ -437,7 +459,6 @@ static int start_rooms(struct node *n)
         return refuse(why);
     if (join_others(n) != 0 || listen_udp(n) != 0)
         return 1;
-    take_session_file(n);
     struct api_view view = {.ctx = n, .fill = on_view};
     struct api_settings api = {.bind = c->http_bind,
                                .port = (uint16_t)c->http_port,
@@ -446,6 +467,7 @@ static int start_rooms(struct node *n)
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);
+    take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
     return 0;
 }

@@ -78,6 +78,11 @@ void devices_free(struct devices *all)
         devices_release(all); /* else the last callback that is awaited does it */
 }
 
+void devices_tell_online(struct devices *all)
+{
+    presence_tell_again(all);
+}
+
 size_t devices_online_count(const struct devices *all)
 {
     return (size_t)all->online->value;

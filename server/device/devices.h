@@ -168,6 +168,8 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
 void devices_set_offline_after(struct devices *all, uint64_t offline_after_ms); /* reload */
 void devices_free(struct devices *all);                                         /* after the dtls is gone */
 size_t devices_online_count(const struct devices *all);
+/* The registry is told once more of each device that is online. */
+void devices_tell_online(struct devices *all);
 
 /* NULL when it is not connected here. Borrowed until the loop runs on. */
 struct device *devices_find(struct devices *all, const struct device_id *id);

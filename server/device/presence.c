@@ -153,6 +153,19 @@ void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
     device->all->ops.online(device->all->ops.ctx, &facts, resumed);
 }
 
+void presence_tell_again(struct devices *all)
+{
+    struct device_facts facts;
+    struct device *device;
+
+    for (size_t i = 0; i < PRESENCE_SLOTS; i++) {
+        DL_FOREACH (all->wheel->slots[i], device) {
+            link_fill_facts(device, &facts);
+            all->ops.online(all->ops.ctx, &facts, true);
+        }
+    }
+}
+
 void presence_forget(struct device *device)
 {
     if (!device->online)

@@ -39,6 +39,8 @@ void presence_heard(struct device *device, const uint8_t *data, size_t data_len,
 /* A confirmable message of ours was never acknowledged. */
 void presence_unreachable(struct device *device, uint64_t now_ms);
 /* The time of silence has changed. */
+/* The registry is told once more of each that is online. */
+void presence_tell_again(struct devices *all);
 void presence_watch_anew(struct devices *all, uint64_t now_ms);
 
 #endif

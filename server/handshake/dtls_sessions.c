@@ -46,11 +46,7 @@ struct session *dtls_adopt(struct dtls *d, const struct session_image *image, co
     s->dtls = d;
     if (!a->exact) /* what is below the stored maximum was seen, or never will be */
         s->record.recv_window = UINT64_MAX;
-    struct session *before =
-        s->record.own_cid_len == 0 ? session_table_find_peer(&d->sessions, &s->path) : NULL;
-    if (before)
-        session_table_drop_address(&d->sessions, before);
-    session_table_add(&d->sessions, s);
+    session_table_add(&d->sessions, s); /* whoever was heard from its address here meanwhile keeps that */
     d->session_gauge->value = session_table_count(&d->sessions);
     if (image->named)
         session_table_name(&d->sessions, s, image->name);

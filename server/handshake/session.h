@@ -72,6 +72,7 @@ struct session {
     /* private to this room */
     uint8_t dirt;    /* enum session_dirt */
     bool is_stored;  /* was ever written (session_store.h) */
+    bool is_sent;    /* likewise, or is just being written */
     uint8_t checked; /* the generation of the store that it is known to be ours in */
     struct dtls *dtls;
     struct handshake *handshake;       /* kept until the first application record, else NULL */

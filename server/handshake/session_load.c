@@ -201,8 +201,14 @@ static void on_taken(void *arg, const struct redis_reply *reply)
         return;
     }
     bool exact = redis_int(redis_item(reply, 0)) == 1;
-    l->image->record.send_seq = (uint64_t)redis_int(redis_item(reply, 2));
-    l->image->path = l->held[0].path;
+    uint64_t send_from = (uint64_t)redis_int(redis_item(reply, 2));
+    if (send_from < l->image->record.send_seq) { /* nothing a node wrote: numbers would be used again */
+        give_up(l);
+        return;
+    }
+    l->image->record.send_seq = send_from;
+    if (!udp_fit_path(st->dtls->udp, &l->image->path)) /* else only its newest record says that it moved */
+        l->image->path = l->held[0].path;
     struct dtls_adoption adoption = {.id = l->id,
                                      .epoch = (uint64_t)redis_int(redis_item(reply, 1)),
                                      .send_limit = l->image->record.send_seq + SESSION_SEND_BLOCK,
@@ -278,11 +284,36 @@ static bool settle_ownership(struct session_store *st, uint64_t id, const struct
     return true;
 }
 
+/* The session is here: true when its records will be known for its own, now if not before. What Redis says of
+ * an address may be as old as the session's last move. */
+static bool is_findable(struct session_load *l)
+{
+    struct session_table *t = &l->st->dtls->sessions;
+    struct session *s = session_table_find_id(t, l->id);
+    const struct net_path *path = &l->held[0].path;
+    if (l->key.kind == SEEK_CID)
+        return true;
+    if (!s->address)
+        return false;
+    if (l->key.kind == SEEK_NAME) {
+        if (!session_table_find_name(t, l->key.bytes) && s->named &&
+            memcmp(s->name, l->key.bytes, SESSION_NAME_BYTES) == 0)
+            session_table_name(t, s, l->key.bytes);
+        return session_table_find_name(t, l->key.bytes) != NULL;
+    }
+    if (net_path_same_peer(&s->path, path))
+        session_table_take_address(t, s);
+    return session_table_find_peer(t, path) != NULL;
+}
+
 static void look_at(struct session_load *l, const struct session_stored *stored, bool holder_lives)
 {
     struct session_store *st = l->st;
     if (!settle_ownership(st, l->id, stored)) {
-        go_on(l);
+        if (is_findable(l))
+            go_on(l);
+        else
+            give_up(l);
         return;
     }
     bool may_have_ended = stored && is_ours(st, stored) && st->gone; /* here, and is about to be removed */
@@ -295,6 +326,11 @@ static void look_at(struct session_load *l, const struct session_stored *stored,
     l->image = mem_alloc(sizeof *l->image);
     if (!session_image_open(st->key, l->id, stored->image, stored->image_len, l->image)) {
         log_warn("session.image_refused session=%016" PRIx64 " bytes=%zu", l->id, stored->image_len);
+        give_up(l);
+        return;
+    }
+    if (l->key.kind == SEEK_PEER && !net_path_same_peer(&l->image->path, &l->held[0].path)) {
+        st->misses->value++; /* it has moved since */
         give_up(l);
         return;
     }

@@ -26,8 +26,9 @@
 /* KEYS: for each session its own, its device's and its address's, "" where there is none. ARGV: node,
  * incarnation, time to live, prefix of sessions; for each session id, epoch, flag, send_from, image. FLAG n
  * is h for one that was never written: it is newer than any its device had, whatever the clocks of their
- * nodes say. Answers for each: l another holds it, r its device has a newer one, or `w EPOCH` when it is
- * written, followed by ` ID NODE` when it replaced that session. */
+ * nodes say. Numbers once reserved stay so, whichever of two writes comes last. Answers for each: l another
+ * holds it, r its device has a newer one, or `w EPOCH` when it is written, followed by ` ID NODE` when it
+ * replaced that session. */
 static const struct redis_script write_script = {
     .name = "session_write",
     .text = "local node, inc, ttl, sp = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
@@ -36,8 +37,10 @@ static const struct redis_script write_script = {
             "  local id, epoch, flag, from, image = ARGV[j], ARGV[j+1], ARGV[j+2], ARGV[j+3], ARGV[j+4]\n"
             "  j = j + 5\n"
             "  local r, old = 'w', ''\n"
-            "  local e = string.match(redis.call('GETRANGE', KEYS[i], 0, 99), '^%d+:%d+:(%d+):')\n"
+            "  local e, had = string.match(redis.call('GETRANGE', KEYS[i], 0, 99), "
+            "'^%d+:%d+:(%d+):%a:(%d+):')\n"
             "  if e and tonumber(e) > tonumber(epoch) then r = 'l' end\n"
+            "  if had and tonumber(had) > tonumber(from) then from = had end\n"
             "  if r == 'w' and KEYS[i+1] ~= '' then\n"
             "    local oid, oe = string.match(redis.call('GET', KEYS[i+1]) or '', '^(%x+):(%d+)$')\n"
             "    if oid and oid ~= id then\n"
@@ -307,11 +310,13 @@ static void on_written(void *arg, const struct redis_reply *reply)
         free(b);
         return;
     }
-    if (redis_kind(reply) != REDIS_LIST || redis_count(reply) != b->count)
+    if (redis_kind(reply) != REDIS_LIST || redis_count(reply) != b->count) {
         put_back(st, b);
-    else
+        st->left_behind |= b->let_go; /* it is not here any more */
+    } else {
         for (size_t i = 0; i < b->count; i++)
             on_item(st, &b->items[i], redis_text(redis_item(reply, i), NULL));
+    }
     if (b->let_go) /* written or not, we hold it no more */
         session_loads_tell(st, b->tell, MESSAGE_DONE, b->items[0].id);
     free(b);
@@ -356,7 +361,8 @@ static struct batch *fill_batch(struct session_store *st, struct call *c, uint64
         if (!s || s->dirt == SESSION_CLEAN)
             continue; /* ended, or written since it was put there twice */
         s->dirt = SESSION_CLEAN;
-        (void)add_session(st, b, c, s);
+        if (add_session(st, b, c, s))
+            s->is_sent = true;
     }
     if (b->count > 0)
         return b;
@@ -386,7 +392,7 @@ static void write_more(struct session_store *st)
     if (st->urgent.count + st->lazy.count > 0 || st->gone)
         plan(st, now_ms + WRITE_EVERY_MS);
     else if (st->batches == 0)
-        finish_flush(st, !st->write_failed);
+        finish_flush(st, !st->write_failed && !st->left_behind);
 }
 
 static void on_write_due(struct deadline *write, uint64_t now_ms)
@@ -414,25 +420,41 @@ bool session_store_let_go(struct session_store *st, struct session *s, uint32_t 
 
 struct session_gone {
     struct session_gone *prev, *next;
+    struct session_store *st;
     struct session_keys keys;
     uint64_t epoch;
 };
 
 void session_store_ended(struct session_store *st, const struct session *s)
 {
-    if (!s->is_stored && s->dirt == SESSION_CLEAN)
+    if (!s->is_stored && !s->is_sent)
         return;
     if (st->gone_count ==
         GONE_MAX) { /* it expires by itself, and its key is asked for again when it comes back */
         st->gone_dropped->value++;
+        st->left_behind = true;
         return;
     }
     struct session_gone *g = mem_alloc(sizeof *g);
+    g->st = st;
     g->epoch = s->epoch;
     name_session(st, s, &g->keys);
     DL_APPEND(st->gone, g);
     st->gone_count++;
     plan(st, clock_ms());
+}
+
+static void on_removed(void *arg, const struct redis_reply *reply)
+{
+    struct session_gone *g = arg;
+    struct session_store *st = g->st;
+    if (reply || !st->dtls) {
+        free(g);
+        return;
+    }
+    DL_PREPEND(st->gone, g); /* lost with the connection */
+    st->gone_count++;
+    plan(st, clock_ms() + WRITE_EVERY_MS);
 }
 
 static void remove_gone(struct session_store *st)
@@ -444,11 +466,10 @@ static void remove_gone(struct session_store *st)
         struct redis_arg args[] = {redis_arg_text(g->keys.own.text), redis_arg_text(g->keys.device.text),
                                    redis_arg_text(g->keys.peer.text), redis_arg_text(g->keys.id),
                                    redis_arg_int(&epoch, (int64_t)g->epoch)};
-        if (left-- == 0 || !redis_run(st->redis, &remove_script, args, 3, 5, NULL, NULL))
+        if (left-- == 0 || !redis_run(st->redis, &remove_script, args, 3, 5, on_removed, g))
             return;
         DL_DELETE(st->gone, g);
         st->gone_count--;
-        free(g);
     }
 }
 
@@ -492,12 +513,25 @@ void session_store_where(struct session_store *st, const uint8_t name[SESSION_NA
 
 /* --- life --- */
 
+static void write_all_again(struct session_store *st)
+{
+    for (struct session *s = st->dtls->sessions.newest; s; s = s->older)
+        session_store_changed(st, s, false);
+}
+
+/* What Redis had acknowledged may be gone with the one it was: restarted, or another in its place. */
+static void on_redis_up(void *arg)
+{
+    write_all_again(arg);
+}
+
 void session_store_joined(struct session_store *st, bool again)
 {
-    if (again) {
+    if (!st->dtls) /* stopped: the lease came back too late */
+        return;
+    if (again) { /* once in a lapsed lease */
         st->generation++;
-        for (struct session *s = st->dtls->sessions.newest; s; s = s->older) /* once in a lapsed lease */
-            session_store_changed(st, s, false);
+        write_all_again(st);
     }
     session_loads_joined(st);
     plan(st, clock_ms());
@@ -559,12 +593,14 @@ struct session_store *session_store_new(struct dtls *dtls, const struct server_k
     server_key_derive(key, SESSION_IMAGE_LABEL, st->key);
     add_metrics(st, metrics);
     nodes_on(nodes, NODES_SESSIONS, session_loads_receive, st);
+    redis_on_up(redis, on_redis_up, st);
     dtls_set_store(dtls, st);
     return st;
 }
 
 void session_store_stop(struct session_store *st)
 {
+    redis_off(st->redis, st);
     dtls_set_store(st->dtls, NULL);
     st->dtls = NULL;
     session_loads_drop(st);

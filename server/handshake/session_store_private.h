@@ -32,6 +32,7 @@ struct session_store {
     size_t gone_count;
     size_t batches;    /* in flight */
     bool write_failed; /* since the flush began */
+    bool left_behind;  /* something in Redis is older than what we did of it, and will not be written again */
     struct deadline write;
     struct session_load *loads; /* ours: uthash */
     size_t load_count;

@@ -14,8 +14,8 @@ struct session_table {
 void session_table_deinit(struct session_table *t); /* empty */
 size_t session_table_count(const struct session_table *t);
 
-/* s->id, s->path, s->record and s->heard_ms are filled in; it becomes the newest. Its address must not be in
- * use by another session without connection ID. */
+/* s->id, s->path, s->record and s->heard_ms are filled in; it becomes the newest. An
+ * address that another session without connection ID has stays that one's. */
 void session_table_add(struct session_table *t, struct session *s);
 void session_table_remove(struct session_table *t, struct session *s);
 struct session *session_table_find_id(const struct session_table *t, uint64_t id);

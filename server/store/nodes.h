@@ -57,8 +57,8 @@ const char *nodes_prefix(const struct nodes *n);
 bool nodes_is_in(const struct nodes *n); /* the lease is ours now, as far as we know */
 /* As last seen, at most a third of a lease ago; true for ourselves. */
 bool nodes_is_alive(const struct nodes *n, uint32_t id);
-/* Everything has been written: gives the lease back, leaves the mark when clean, then calls done, at the
- * latest after 2 s; from the loop, and not after nodes_free. */
+/* Everything has been written: gives the lease back, leaves the mark when clean (unless Redis is lost
+ * meanwhile), then calls done, at the latest after 2 s; from the loop, and not after nodes_free. */
 void nodes_leave(struct nodes *n, bool clean, void (*done)(void *arg), void *arg);
 /* What was to be done for a lost node is done. */
 void nodes_forget(struct nodes *n, uint32_t id);

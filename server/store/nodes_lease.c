@@ -337,10 +337,12 @@ void nodes_forget(struct nodes *n, uint32_t id)
 static void on_redis_up(void *arg)
 {
     struct nodes *n = arg;
-    if (n->state == NODES_LEAVING)
+    if (n->state == NODES_LEAVING) {
+        n->leave_clean = false; /* what it had acknowledged may be gone with the one it was */
         send_leave(n);
-    else
+    } else {
         hold(n);
+    }
 }
 
 static void on_redis_closed(void *arg)

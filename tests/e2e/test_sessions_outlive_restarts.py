@@ -3,10 +3,12 @@
 import collections
 import random
 import signal
+import socket
 import time
 
 import pytest
 
+from harness.cyand import run_cyand
 from harness.rounds import rounds
 from harness.truth import check_report, check_ticks
 from harness.waiting import wait_until
@@ -57,6 +59,20 @@ def test_a_clean_stop_ends_no_session(new_cyand, new_swarm, redis, durable):
         pongs_grow(swarm, 2 * DEVICES)
     wait_until(lambda: connected(cyand) >= 1, "devices are online again", 20)
     check_report(swarm.finish(), DEVICES)
+
+
+def test_a_start_that_is_refused_keeps_the_session_file(new_cyand, new_swarm):
+    cyand = new_cyand()
+    swarm = new_swarm(cyand, devices=3, **FAST).wait_connected(3)
+    cyand.settings.update(coap_port=cyand.coap_port, http_port=cyand.http_port)
+    assert cyand.stop() == 0
+    with socket.create_server(("127.0.0.1", cyand.settings["http_port"])):
+        refused = run_cyand("run", *cyand.flags())
+    assert refused.returncode == 1 and "start.refused" in refused.stderr, refused.stderr
+    cyand.start()
+    pongs_grow(swarm, 6)
+    assert handshakes(swarm) == 3
+    check_report(swarm.finish(), 3)
 
 
 def test_a_crash_costs_one_more_round_trip(new_cyand, new_swarm, redis):

@@ -134,6 +134,26 @@ def test_a_node_that_is_gone_is_noticed(nodes, balancer, new_swarm):
     check_report(swarm.finish(), DEVICES)
 
 
+def count_online(node):
+    return int(node.query("SELECT count(*) FROM device WHERE online")[0][0])
+
+
+def test_a_node_that_stood_still_says_again_who_is_online(nodes, balancer, new_swarm):
+    swarm = new_swarm(nodes[0], address=balancer.address, devices=DEVICES, **FAST).wait_connected(DEVICES)
+    balancer.move_all(nodes[1])
+    wait_until(lambda: nodes[1].metrics().sum("cyan_devices_online") == DEVICES, "all are at one node", 30)
+    wait_until(lambda: count_online(nodes[0]) == DEVICES, "the registry knows", 10)
+    handshakes = swarm.status()["stats"]["handshakes_ok"]
+    nodes[1].process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: count_online(nodes[0]) == 0, "the other node has marked them offline", 15)
+    finally:
+        nodes[1].process.send_signal(signal.SIGCONT)
+    wait_until(lambda: count_online(nodes[0]) == DEVICES, "they are online again", 20)
+    assert swarm.status()["stats"]["handshakes_ok"] == handshakes
+    check_report(swarm.finish(), DEVICES)
+
+
 def test_processes_of_one_host_share_a_port(new_cyand, new_swarm, redis):
     """No balancer: the kernel spreads the devices, and finds them another process when one dies."""
     first = new_cyand(node_id=0, node_lease_s=3, coap_share_port="yes", **redis.settings)

@@ -71,6 +71,13 @@ static struct {
 } t;
 
 /* Stands in for the endpoint of net/udp.c, which is not linked. */
+bool udp_fit_path(const struct udp *udp, struct net_path *path)
+{
+    (void)udp;
+    (void)path;
+    return true;
+}
+
 bool udp_send(struct udp *udp, const struct net_path *path, const uint8_t *data, size_t data_len)
 {
     (void)udp;
@@ -896,7 +903,7 @@ static void test_sessions_expire_and_close(void **state)
     start_client(device_os(true));
     pump();
     assert_int_equal(dtls_session_count(t.dtls), 1);
-    deadlines_run(&t.deadlines, t.now_ms + 1000001);
+    deadlines_run(&t.deadlines, t.now_ms + 1060000); /* it was heard some time after the test began */
     assert_int_equal(t.ended, 1);
     assert_int_equal(t.why, SESSION_END_EXPIRED);
     swarm_dtls_free(t.client);

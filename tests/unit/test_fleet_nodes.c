@@ -95,6 +95,28 @@ static void test_presence_names_the_node(void **state)
     assert_string_equal(fleet_sql("SELECT node_id FROM device_connection"), "3");
 }
 
+/* Its lease had lapsed, and another node marked its devices offline, or did not come to it. */
+static void test_what_is_online_is_told_again(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct device_facts facts = fleet_test_facts(1, 77);
+    fleet_enrol(fx, 1);
+    fx->ops->online(fx->ops->ctx, &facts, false);
+    fleet_run_until(fx, fleet_get_id(fx, 1).connected);
+    fx->ops->online(fx->ops->ctx, &facts, true);
+    for (uint64_t until_ms = clock_ms() + 1000; clock_ms() < until_ms;)
+        uv_run(&fx->loop, UV_RUN_ONCE);
+    assert_string_equal(fleet_sql("SELECT count(*) FROM device_connection"), "1");
+    fleet_sql("SELECT store_node_offline(3, 'node_lost', 10)");
+    fx->ops->online(fx->ops->ctx, &facts, true);
+    fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM device WHERE online") == '1');
+    fx->ops->offline(fx->ops->ctx, &facts, DEVICE_OFFLINE_SILENT, NULL);
+    fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM device WHERE online") == '0');
+    assert_string_equal(
+        fleet_sql("SELECT string_agg(reason, ' ' ORDER BY started_at) FROM device_connection"),
+        "node_lost silent");
+}
+
 static void test_a_retired_key_ends_sessions_everywhere(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -122,7 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_a_dead_node_left_is_offline),       TEST(test_a_lost_node_waits_for_postgres),
         TEST(test_a_node_that_lives_again_is_left_alone),  TEST(test_presence_names_the_node),
-        TEST(test_a_retired_key_ends_sessions_everywhere),
+        TEST(test_a_retired_key_ends_sessions_everywhere), TEST(test_what_is_online_is_told_again),
     };
     if (!fleet_fixture_begin())
         return 1;
