@@ -28,12 +28,6 @@ static void ping(struct device *device)
     coap_ping(&device->peer, CHALLENGE_TIMEOUT_MS, on_pong, device, clock_ms());
 }
 
-void challenge_begin(struct device *device)
-{
-    link_drop_held(device); /* what was held is what made us ask */
-    ping(device);
-}
-
 /* An empty ACK, or the RST with which RFC 7252 4.3 answers a ping. */
 static bool is_answer(const struct device *device, const uint8_t *data, size_t data_len)
 {

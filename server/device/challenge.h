@@ -6,15 +6,13 @@
  * (handshake.md 5).
  *
  * One message is taken all the same: Hello. A device that waits for its acknowledgement answers no ping
- * (device-protocol 3.5), and storing the same Hello again changes nothing. */
+ * (device-protocol 3.5), and storing the same Hello again changes nothing. It is pinged when it says more. */
 #ifndef CYAN_DEVICE_CHALLENGE_H
 #define CYAN_DEVICE_CHALLENGE_H
 
 #include "device/link.h"
 
-/* The device has just entered CHALLENGED. */
-void challenge_begin(struct device *device);
-/* A record of it. */
+/* A record of a device that is CHALLENGED, also one that came before it was. */
 void challenge_receive(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms);
 
 #endif

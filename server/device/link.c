@@ -138,7 +138,10 @@ void link_take_held(struct device *device)
         struct held_record *record = device->held;
         LL_DELETE(device->held, record);
         device->held_count--;
-        link_take(device, record->data, record->data_len, clock_ms());
+        if (device->state == LINK_CHALLENGED)
+            challenge_receive(device, record->data, record->data_len, clock_ms());
+        else
+            link_take(device, record->data, record->data_len, clock_ms());
         free(record);
     }
 }

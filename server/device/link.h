@@ -57,7 +57,7 @@ struct device {
     struct session *session; /* borrowed; NULL once it ended */
     struct coap_peer peer;
     struct session_proof *proof;  /* ours: until it is known whose it is, by the registry or by Hello */
-    struct held_record *held;     /* ours: oldest first, while AUTHORISING */
+    struct held_record *held;     /* ours: oldest first, while AUTHORISING or RESTORED */
     struct device_wait *waits;    /* ours: requests whose answer waits for the store */
     struct device_question *asks; /* ours: questions to the device */
     struct device *older_plain;   /* borrowed: the plain client's session before this one */
@@ -116,6 +116,7 @@ bool link_is_named(const struct device *device);
 /* Found by ID from here on. False when a session that is newer has that place. */
 must_check bool link_index(struct device *device);
 struct device *link_find(const struct devices *all, const struct device_id *id);
+/* As its state takes them now. */
 void link_take_held(struct device *device);
 void link_drop_held(struct device *device);
 void link_take(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms);

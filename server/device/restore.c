@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "device/challenge.h"
 #include "device/plain.h"
 #include "device/presence.h"
 #include "device/request.h"
@@ -152,13 +151,11 @@ static void go_on(struct device *device)
 
     log_info("device.resumed session=%016" PRIx64 " device=%s exact=%d", device->session->id,
              link_name(device, name), device->is_exact);
-    if (device->is_exact) {
+    if (device->is_exact)
         restore_go_on(device);
-        link_take_held(device);
-        return;
-    }
-    link_enter(device, LINK_CHALLENGED);
-    challenge_begin(device);
+    else
+        link_enter(device, LINK_CHALLENGED);
+    link_take_held(device);
 }
 
 /* While the registry is away it is believed: it was welcome before. */

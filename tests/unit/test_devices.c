@@ -654,6 +654,53 @@ static void a_revoked_key_ends_every_session_made_with_it(void **state)
     assert_true(bench.ended[0].tell_peer);
 }
 
+/* What was an online device before the process died; its image may be behind. */
+static struct session *taken_up(void)
+{
+    struct session *before = bench_online(SESSION_DEVICE_OS), *s = mem_copy(before, sizeof(*before));
+    uint8_t saved[SESSION_OWNER_MAX];
+    size_t saved_len = devices_dtls_ops.save(bench.all, before, saved);
+
+    dtls_end(before, SESSION_END_SHUTDOWN, false);
+    s->id = bench.next_session_id++;
+    s->user = NULL;
+    open_sessions[open_count] = s;
+    open_ids[open_count++] = s->id;
+    assert_true(devices_dtls_ops.restored(bench.all, s, saved, saved_len, false));
+    bench.asked_count = bench.told_count = bench.sent_count = 0;
+    return s;
+}
+
+/* The ping that was just sent is acknowledged. */
+static void answer_ping(struct session *s)
+{
+    char ack[] = "60000000";
+
+    assert_memory_equal(bench_sent_hex(), "4000", 4);
+    memcpy(ack + 4, bench_sent_hex() + 4, 4);
+    bench_receive(s, ack);
+    assert_int_equal(bench.proved_count, 1);
+}
+
+static void a_challenged_device_is_pinged_after_its_hello(void **state)
+{
+    struct session *s = taken_up();
+    (void)state;
+
+    bench_receive(s, BORON_HELLO);
+    bench_admit(DEVICE_ADMIT, BORON);
+    assert_int_equal(bench.sent_count, 0); /* it would not answer */
+    assert_int_equal(bench.asked[1].kind, ASKED_HELLO);
+    bench_answer(1, DEVICE_STORED);
+    assert_string_equal(bench_sent_hex(), "60000001");
+    bench_receive(s, "40020002b1450161ff31");
+    assert_int_equal(bench.asked_count, 2); /* dropped: it will say it again */
+    answer_ping(s);
+    bench_receive(s, "40020002b1450161ff31");
+    bench_answer(2, DEVICE_STORED);
+    assert_string_equal(bench_sent_hex(), "60000002");
+}
+
 static void the_dtls_endpoints_other_questions_are_passed_up(void **state)
 {
     uint64_t before = bench.next_session_id;
@@ -698,6 +745,7 @@ int main(void)
         bench_test(the_time_of_silence_can_be_changed),
         bench_test(each_end_has_its_reason),
         bench_test(a_revoked_key_ends_every_session_made_with_it),
+        bench_test(a_challenged_device_is_pinged_after_its_hello),
         bench_test(the_dtls_endpoints_other_questions_are_passed_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
