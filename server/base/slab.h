@@ -1,9 +1,9 @@
 /* slab.h: memory for what there are very many of, all of one size, kept apart from everything else: what is
  * allocated and freed around them leaves no holes between them, and there is no overhead to each.
  *
- * Blocks of SLAB_BLOCK_BYTES come from the system and go back to it when the last item in them is freed.
- * Under the address sanitizer each item is an allocation of its own, so that misuse is seen. Loop thread
- * only. */
+ * Blocks of SLAB_BLOCK_BYTES come from the system and go back to it when the last item in them is freed, but
+ * for one. Under the address sanitizer each item is an allocation of its own, so that misuse is seen. Loop
+ * thread only. */
 #ifndef CYAN_BASE_SLAB_H
 #define CYAN_BASE_SLAB_H
 

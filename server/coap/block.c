@@ -74,7 +74,7 @@ void coap_body_free(struct coap_peer *peer, struct coap_body *body)
     if (body->inbound != NULL)
         body->inbound->body = NULL;
     unlink_body(peer, body);
-    peer->metrics->gathered->value -= body->data_size;
+    peer->room->metrics->gathered->value -= body->data_size;
     free(body->data);
     free(body);
 }
@@ -86,7 +86,7 @@ static struct coap_body *start(struct coap_peer *peer, const uint8_t *key, size_
     for (const struct coap_body *other = peer->bodies; other != NULL; other = other->next)
         count++;
     if (count >= COAP_BODIES_MAX) {
-        peer->metrics->overflow->value++;
+        peer->room->metrics->overflow->value++;
         coap_body_free(peer, peer->bodies);
     }
     struct coap_body *body = mem_alloc(sizeof(*body) + key_len);
@@ -105,9 +105,9 @@ static bool grow(struct coap_peer *peer, struct coap_body *body, size_t need)
         return true;
     if (size < need)
         size = need;
-    if (peer->metrics->gathered->value + (size - body->data_size) > COAP_GATHERED_MAX)
+    if (peer->room->metrics->gathered->value + (size - body->data_size) > COAP_GATHERED_MAX)
         return false;
-    peer->metrics->gathered->value += size - body->data_size;
+    peer->room->metrics->gathered->value += size - body->data_size;
     body->data = mem_grow(body->data, size, 1);
     body->data_size = size;
     return true;
@@ -173,7 +173,7 @@ uint8_t coap_body_take(struct coap_peer *peer, const struct coap_message *m, con
         return COAP_EMPTY;
     }
     if (!grow(peer, known, at + m->payload_len)) {
-        peer->metrics->overflow->value++;
+        peer->room->metrics->overflow->value++;
         if (known->data_len == 0)
             coap_body_free(peer, known);
         return COAP_503_UNAVAILABLE;

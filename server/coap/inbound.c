@@ -57,7 +57,7 @@ struct coap_inbound *coap_inbound_open(struct coap_peer *peer, const struct coap
     *at = in;
     peer->inbound_count++;
     if (in->confirmable && !coap_link_is_device_os(peer))
-        deadline_set(peer->deadlines, &in->separate, now_ms + COAP_SEPARATE_AFTER_MS, on_separate);
+        deadline_set(peer->room->deadlines, &in->separate, now_ms + COAP_SEPARATE_AFTER_MS, on_separate);
     return in;
 }
 
@@ -75,7 +75,7 @@ static void unlink_inbound(struct coap_inbound *in)
     struct coap_peer *peer = in->peer;
     struct coap_inbound **at = &peer->inbound;
 
-    deadline_cancel(peer->deadlines, &in->separate);
+    deadline_cancel(peer->room->deadlines, &in->separate);
     if (in->body != NULL)
         in->body->inbound = NULL;
     while (*at != in)
@@ -90,11 +90,11 @@ void coap_inbounds_drop(struct coap_peer *peer)
         struct coap_inbound *in = peer->inbound;
         peer->inbound = in->next;
         peer->inbound_count--;
-        deadline_cancel(peer->deadlines, &in->separate);
+        deadline_cancel(peer->room->deadlines, &in->separate);
         if (in->body != NULL)
             in->body->inbound = NULL;
-        if (peer->ops->inbound_dropped != NULL)
-            peer->ops->inbound_dropped(peer, in);
+        if (peer->room->ops->inbound_dropped != NULL)
+            peer->room->ops->inbound_dropped(peer, in);
         free(in);
     }
 }

@@ -7,8 +7,8 @@
 
 void coap_link_send(struct coap_peer *peer, const uint8_t *data, size_t data_len)
 {
-    peer->metrics->sent->value++;
-    peer->ops->send(peer, data, data_len);
+    peer->room->metrics->sent->value++;
+    peer->room->ops->send(peer, data, data_len);
 }
 
 void coap_link_send_empty(struct coap_peer *peer, enum coap_type type, uint16_t mid)
@@ -54,5 +54,5 @@ void coap_link_watch_expiry(struct coap_peer *peer)
     uint64_t bodies_ms = coap_bodies_next_ms(peer);
     uint64_t at_ms = dedup_ms < bodies_ms ? dedup_ms : bodies_ms;
     if (at_ms != UINT64_MAX)
-        deadline_set(peer->deadlines, &peer->expiry, at_ms, on_expiry);
+        deadline_set(peer->room->deadlines, &peer->expiry, at_ms, on_expiry);
 }

@@ -60,9 +60,9 @@ static void watch(struct coap_outbound *o)
     if (o->state == SENT && o->resend_ms < at_ms)
         at_ms = o->resend_ms;
     if (at_ms == UINT64_MAX)
-        deadline_cancel(o->peer->deadlines, &o->deadline);
+        deadline_cancel(o->peer->room->deadlines, &o->deadline);
     else
-        deadline_set(o->peer->deadlines, &o->deadline, at_ms, on_deadline);
+        deadline_set(o->peer->room->deadlines, &o->deadline, at_ms, on_deadline);
 }
 
 /* Spreads 1 to 1.5 times, so that a fleet does not send in step (RFC 7252 4.8: ACK_RANDOM_FACTOR). Not a
@@ -129,7 +129,7 @@ static unsigned transmissions_max(const struct coap_peer *peer)
 
 static void send_again(struct coap_outbound *o, uint64_t now_ms)
 {
-    o->peer->metrics->retransmits->value++;
+    o->peer->room->metrics->retransmits->value++;
     o->backoff_ms *= 2;
     o->resend_ms = now_ms + o->backoff_ms;
     watch(o);
@@ -165,7 +165,7 @@ static void unlink_outbound(struct coap_outbound *o)
 {
     struct coap_outbound **at = &o->peer->outbound;
 
-    deadline_cancel(o->peer->deadlines, &o->deadline);
+    deadline_cancel(o->peer->room->deadlines, &o->deadline);
     while (*at != o)
         at = &(*at)->next;
     *at = o->next;
@@ -197,8 +197,8 @@ static void lose(struct coap_outbound *o, uint64_t now_ms)
     enter(o, LOST);
     o->give_up_ms = now_ms;
     watch(o);
-    if (peer->ops->unreachable != NULL)
-        peer->ops->unreachable(peer);
+    if (peer->room->ops->unreachable != NULL)
+        peer->room->ops->unreachable(peer);
 }
 
 static bool has_detached(const struct coap_peer *peer)
@@ -215,7 +215,7 @@ static void detach(struct coap_outbound *o, uint64_t now_ms)
 {
     coap_done_fn *done = o->done;
 
-    o->peer->metrics->timeouts->value++;
+    o->peer->room->metrics->timeouts->value++;
     o->done = NULL;
     o->is_detached = true;
     o->give_up_ms = UINT64_MAX;
@@ -234,7 +234,7 @@ static void on_deadline(struct deadline *d, uint64_t now_ms)
     }
     if (now_ms >= o->give_up_ms) {
         if (!o->is_detached)
-            o->peer->metrics->timeouts->value++;
+            o->peer->room->metrics->timeouts->value++;
         finish(o, COAP_TIMED_OUT, NULL, NULL, 0, now_ms);
         return;
     }
@@ -375,14 +375,14 @@ void coap_cancel(struct coap_peer *peer, void *arg)
             continue;
         }
         *at = o->next;
-        deadline_cancel(peer->deadlines, &o->deadline);
+        deadline_cancel(peer->room->deadlines, &o->deadline);
         release(o);
     }
     if (count_sent(peer) >= COAP_OUTBOUND_MAX)
         return;
     for (struct coap_outbound *o = peer->outbound; o != NULL; o = o->next) {
         if (o->state == WAITING) /* the freed slots are filled from the loop: there is no time here */
-            deadline_set(peer->deadlines, &o->deadline, 0, on_deadline);
+            deadline_set(peer->room->deadlines, &o->deadline, 0, on_deadline);
     }
 }
 
@@ -529,7 +529,7 @@ void coap_outbounds_drop(struct coap_peer *peer)
     while (peer->outbound != NULL) {
         struct coap_outbound *o = peer->outbound;
         peer->outbound = o->next;
-        deadline_cancel(peer->deadlines, &o->deadline);
+        deadline_cancel(peer->room->deadlines, &o->deadline);
         if (o->done != NULL)
             o->done(o->arg, COAP_PEER_GONE, NULL, NULL, 0, o->rtt_ms);
         release(o);

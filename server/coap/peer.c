@@ -35,14 +35,11 @@ void coap_metrics_init(struct coap_metrics *cm, struct metrics *m)
                                "Memory of request bodies that are not whole yet");
 }
 
-void coap_peer_init(struct coap_peer *peer, const struct coap_peer_ops *ops, struct deadlines *deadlines,
-                    struct coap_metrics *metrics, enum coap_dialect dialect, uint16_t first_mid,
-                    uint8_t first_token)
+void coap_peer_init(struct coap_peer *peer, const struct coap_room *room, enum coap_dialect dialect,
+                    uint16_t first_mid, uint8_t first_token)
 {
     *peer = (struct coap_peer){
-        .ops = ops,
-        .deadlines = deadlines,
-        .metrics = metrics,
+        .room = room,
         .next_mid = first_mid,
         .max_message_bytes = COAP_MESSAGE_MAX,
         .next_token = first_token,
@@ -56,7 +53,7 @@ void coap_peer_deinit(struct coap_peer *peer)
     coap_inbounds_drop(peer);
     coap_bodies_free(peer);
     coap_dedup_free(peer);
-    deadline_cancel(peer->deadlines, &peer->expiry);
+    deadline_cancel(peer->room->deadlines, &peer->expiry);
 }
 
 /* A message that cannot be understood (RFC 7252 4.2). Device OS takes RST for the end of its session
@@ -66,7 +63,7 @@ static void reject(struct coap_peer *peer, const struct coap_message *m)
     struct coap_builder b;
     uint8_t out[4 + COAP_TOKEN_MAX];
 
-    peer->metrics->malformed->value++;
+    peer->room->metrics->malformed->value++;
     if (m->type != COAP_CON)
         return;
     if (!coap_link_is_device_os(peer)) {
@@ -85,14 +82,14 @@ static bool replay(struct coap_peer *peer, const struct coap_message *m, uint64_
     size_t answer_len;
 
     if (in != NULL) {
-        peer->metrics->duplicates->value++;
+        peer->room->metrics->duplicates->value++;
         if (in->acknowledged)
             coap_link_send_empty(peer, COAP_ACK, m->mid);
         return true;
     }
     if (!coap_dedup_find(peer, m->mid, now_ms, &answer, &answer_len))
         return false;
-    peer->metrics->duplicates->value++;
+    peer->room->metrics->duplicates->value++;
     if (answer_len > 0 && m->type == COAP_CON)
         coap_link_send(peer, answer, answer_len);
     return true;
@@ -140,11 +137,11 @@ static void hand_on(struct coap_peer *peer, const struct coap_message *m, const 
     struct coap_inbound *in = coap_inbound_open(peer, m, r->has_block1 ? &r->block1 : NULL,
                                                 r->has_block2 ? &r->block2 : NULL, now_ms);
     if (in == NULL) { /* not acknowledged: the peer sends it again */
-        peer->metrics->overflow->value++;
+        peer->room->metrics->overflow->value++;
         return;
     }
     if (body == NULL) {
-        peer->ops->request(peer, in, m, r->path, m->payload, m->payload_len);
+        peer->room->ops->request(peer, in, m, r->path, m->payload, m->payload_len);
         return;
     }
     if (body->inbound != NULL)
@@ -157,7 +154,7 @@ static void hand_on(struct coap_peer *peer, const struct coap_message *m, const 
     memcpy(whole, body->data, body->data_len);
     if (m->payload_len > 0)
         memcpy(whole + body->data_len, m->payload, m->payload_len);
-    peer->ops->request(peer, in, m, r->path, whole, whole_len);
+    peer->room->ops->request(peer, in, m, r->path, whole, whole_len);
     free(whole); /* ours alone; the peer may be gone */
 }
 
@@ -168,8 +165,8 @@ static bool gather(struct coap_peer *peer, const struct coap_message *m, const s
 {
     uint8_t code = COAP_EMPTY;
 
-    if (r->block1.more && peer->ops->admits != NULL)
-        code = peer->ops->admits(peer, m, r->path);
+    if (r->block1.more && peer->room->ops->admits != NULL)
+        code = peer->room->ops->admits(peer, m, r->path);
     if (code == COAP_EMPTY)
         code = coap_body_take(peer, m, &r->block1, now_ms, body);
     if (code == COAP_EMPTY)
@@ -250,9 +247,9 @@ void coap_peer_receive(struct coap_peer *peer, const uint8_t *data, size_t data_
     struct coap_message m;
     enum coap_decode decoded = coap_message_decode(&m, data, data_len);
 
-    peer->metrics->received->value++;
+    peer->room->metrics->received->value++;
     if (decoded == COAP_DECODE_SHORT) {
-        peer->metrics->malformed->value++;
+        peer->room->metrics->malformed->value++;
         return;
     }
     if (decoded == COAP_DECODE_BAD || is_lone_marker_error(peer, &m)) {
@@ -268,7 +265,7 @@ void coap_peer_receive(struct coap_peer *peer, const uint8_t *data, size_t data_
         on_ack(peer, &m, now_ms);
         return;
     case COAP_RST:
-        peer->metrics->resets_received->value++;
+        peer->room->metrics->resets_received->value++;
         if (m.code == COAP_EMPTY) /* anything else is no RST (RFC 7252 4.2) */
             coap_outbound_reset(peer, m.mid, now_ms);
         return;

@@ -88,28 +88,31 @@ struct coap_metrics { /* registered by coap_metrics_init; shared by all peers */
 };
 void coap_metrics_init(struct coap_metrics *cm, struct metrics *m);
 
+struct coap_room {                   /* what all peers of an owner have in common */
+    const struct coap_peer_ops *ops; /* borrowed, as all: outlives the peers */
+    struct deadlines *deadlines;
+    struct coap_metrics *metrics;
+};
+
 struct coap_peer {
-    const struct coap_peer_ops *ops; /* borrowed */
-    struct deadlines *deadlines;     /* borrowed: outlives this */
-    struct coap_metrics *metrics;    /* borrowed */
-    struct coap_dedup *dedup;        /* ours, NULL when quiet */
-    struct coap_inbound *inbound;    /* ours: unanswered */
-    struct coap_outbound *outbound;  /* ours: in flight and waiting */
-    struct coap_body *bodies;        /* ours: Block1 in progress */
-    struct deadline expiry;          /* of the oldest remembered exchange or body */
-    uint16_t next_mid;               /* random start; never reused within a 65536 cycle */
-    uint16_t max_message_bytes;      /* the largest the peer takes (Hello), default COAP_MESSAGE_MAX */
-    uint8_t next_token;              /* unique among requests in flight */
-    uint8_t dialect : 1;             /* enum coap_dialect */
+    const struct coap_room *room;   /* borrowed: outlives this */
+    struct coap_dedup *dedup;       /* ours, NULL when quiet */
+    struct coap_inbound *inbound;   /* ours: unanswered */
+    struct coap_outbound *outbound; /* ours: in flight and waiting */
+    struct coap_body *bodies;       /* ours: Block1 in progress */
+    struct deadline expiry;         /* of the oldest remembered exchange or body */
+    uint16_t next_mid;              /* random start; never reused within a 65536 cycle */
+    uint16_t max_message_bytes;     /* the largest the peer takes (Hello), default COAP_MESSAGE_MAX */
+    uint8_t next_token;             /* unique among requests in flight */
+    uint8_t dialect : 1;            /* enum coap_dialect */
     uint8_t inbound_count : 7;
     uint16_t dedup_count;
 };
 
 _Static_assert(COAP_INBOUND_MAX < 128, "inbound_count");
 
-void coap_peer_init(struct coap_peer *peer, const struct coap_peer_ops *ops, struct deadlines *deadlines,
-                    struct coap_metrics *metrics, enum coap_dialect dialect, uint16_t first_mid,
-                    uint8_t first_token);
+void coap_peer_init(struct coap_peer *peer, const struct coap_room *room, enum coap_dialect dialect,
+                    uint16_t first_mid, uint8_t first_token);
 void coap_peer_deinit(struct coap_peer *peer);
 
 /* One decrypted application record. Hostile: anything may be in it. May call ops; may not be called from

@@ -9,6 +9,7 @@
 #include "device/link.h"
 #include "device/plain.h"
 #include "device/presence.h"
+#include "device/request.h"
 
 const char *device_offline_reason_name(enum device_offline_reason reason)
 {
@@ -40,6 +41,7 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
     slab_init(&all->memory, sizeof(struct device));
     all->wheel = presence_wheel_new(all);
     coap_metrics_init(&all->coap, metrics);
+    all->coap_room = (struct coap_room){&request_ops, deadlines, &all->coap};
     refusal_register(all->refused, metrics);
     all->online =
         metrics_add(metrics, METRIC_GAUGE, "cyan_devices_online", NULL, "Devices online on this node");
@@ -70,6 +72,7 @@ void devices_free(struct devices *all)
     presence_wheel_free(all->wheel);
     all->wheel = NULL;
     table_deinit(&all->by_id);
+    table_deinit(&all->plain);
     all->closed = true;
     if (all->count == 0)
         devices_release(all); /* else the last callback that is awaited does it */

@@ -74,8 +74,7 @@ void link_fill_facts(const struct device *device, struct device_facts *facts)
         .session_epoch = device->session->epoch,
         .quarantined = device->quarantined,
     };
-    net_path_format(facts->address, &device->session->path);
-    net_path_format_ip(facts->ip, &device->session->path);
+    facts->path = device->session->path;
 }
 
 void link_refused(struct device *device, enum refusal refusal, const char *why)
@@ -360,7 +359,7 @@ static void on_established(void *ctx, struct session *s, const struct session_pr
     device->ca_signed = proof->ca_signed;
     device->proof = mem_copy(proof, sizeof(*proof));
     memcpy(device->key_sha256, proof->key_sha256, sizeof(device->key_sha256));
-    coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap,
+    coap_peer_init(&device->peer, &all->coap_room,
                    s->profile == SESSION_DEVICE_OS ? COAP_DEVICE_OS : COAP_RFC7252,
                    (uint16_t)(first[0] << 8 | first[1]), first[2]);
     presence_place(device, PRESENCE_FRESH);

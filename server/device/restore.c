@@ -110,7 +110,7 @@ bool restore_begin(void *ctx, struct session *s, const uint8_t *saved, size_t sa
     device->state = LINK_RESTORED;
     device->is_exact = exact;
     device->event_number = clock_wall_ms() << 16; /* above any number of the process before */
-    coap_peer_init(&device->peer, &request_ops, all->deadlines, &all->coap, COAP_RFC7252, 0, 0);
+    coap_peer_init(&device->peer, &all->coap_room, COAP_RFC7252, 0, 0);
     if (!load(device, saved, saved_len) || (device->was_named && !link_index(device))) {
         coap_peer_deinit(&device->peer);
         slab_free(&all->memory, device);

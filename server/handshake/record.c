@@ -11,13 +11,18 @@
 #define RECORD_WINDOW 64    /* records, RFC 6347 4.1.2.6 */
 #define RECORD_PAD_BYTES 16 /* records under a connection ID are padded to this, as Device OS does */
 
+static size_t tag_bytes_of(uint8_t cipher)
+{
+    return cipher == RECORD_CCM8 ? 8 : 16;
+}
+
 static size_t tag_bytes(const struct record_state *s)
 {
-    return s->cipher == RECORD_CCM8 ? 8 : 16;
+    return tag_bytes_of(s->cipher);
 }
 
 /* Scratch contexts, one per cipher and direction: they carry nothing from one record to the next but their
- * allocation. Loop thread only. */
+ * allocation and the lengths of nonce and tag. Loop thread only. */
 static EVP_CIPHER_CTX *scratch(uint8_t cipher, bool seal)
 {
     static EVP_CIPHER_CTX *contexts[3][2];
@@ -29,6 +34,8 @@ static EVP_CIPHER_CTX *scratch(uint8_t cipher, bool seal)
     must(EVP_CipherInit_ex(ctx, cipher == RECORD_GCM ? EVP_aes_128_gcm() : EVP_aes_128_ccm(), NULL, NULL,
                            NULL, seal) == 1);
     must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, RECORD_NONCE_BYTES, NULL) == 1);
+    if (cipher != RECORD_GCM && seal)
+        must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes_of(cipher), NULL) == 1);
     *slot = ctx;
     return ctx;
 }
@@ -54,9 +61,6 @@ static bool aead_seal(const struct record_state *s, const uint8_t *nonce, const 
 {
     EVP_CIPHER_CTX *ctx = scratch(s->cipher, true);
     int len;
-    if (s->cipher != RECORD_GCM &&
-        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes(s), NULL) != 1)
-        return false;
     if (EVP_EncryptInit_ex(ctx, NULL, NULL, s->write_key, nonce) != 1)
         return false;
     if (s->cipher != RECORD_GCM && EVP_EncryptUpdate(ctx, NULL, &len, NULL, (int)text_len) != 1)

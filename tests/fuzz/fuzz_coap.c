@@ -172,8 +172,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
     struct owner o = {.now_ms = 1000};
     deadlines_init(&o.deadlines);
     coap_metrics_init(&o.metrics, registry);
-    coap_peer_init(&o.peer, &ops, &o.deadlines, &o.metrics, data[0] & 1 ? COAP_DEVICE_OS : COAP_RFC7252,
-                   0x1000, 0x10);
+    struct coap_room room = {&ops, &o.deadlines, &o.metrics};
+    coap_peer_init(&o.peer, &room, data[0] & 1 ? COAP_DEVICE_OS : COAP_RFC7252, 0x1000, 0x10);
     run(&o, data + 1, data + data_len);
     coap_peer_deinit(&o.peer);
     must(deadlines_next(&o.deadlines, 0) == UINT64_MAX);

@@ -45,8 +45,8 @@ static void items_are_apart_through_a_random_walk(void **state)
     }
     for (uint32_t i = 0; i < ITEMS; i++)
         slab_free(&slab, items[i]);
-    assert_null(slab.partial);
     slab_deinit(&slab);
+    assert_null(slab.partial);
 }
 
 static void nothing_is_fine_to_free(void **state)

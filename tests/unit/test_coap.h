@@ -36,6 +36,7 @@ struct bench_done { /* how the outbound requests ended */
     uint32_t rtt_ms;
 };
 struct bench {
+    struct coap_room room;
     struct coap_peer peer;
     struct deadlines deadlines;
     struct metrics *registry;
@@ -148,7 +149,8 @@ static inline struct bench *bench_new(enum coap_dialect dialect)
     b->registry = metrics_new();
     coap_metrics_init(&b->metrics, b->registry);
     deadlines_init(&b->deadlines);
-    coap_peer_init(&b->peer, &bench_ops, &b->deadlines, &b->metrics, dialect, 0x1000, 0x10);
+    b->room = (struct coap_room){&bench_ops, &b->deadlines, &b->metrics};
+    coap_peer_init(&b->peer, &b->room, dialect, 0x1000, 0x10);
     return b;
 }
 

@@ -179,7 +179,8 @@ static void assault(enum coap_dialect dialect, datagram_fn *datagram, uint32_t s
     coap_metrics_init(&metrics, registry);
     deadlines_init(&deadlines);
     o->seed = seed;
-    coap_peer_init(&o->peer, &ops, &deadlines, &metrics, dialect, 0x1000, 0x10);
+    struct coap_room room = {&ops, &deadlines, &metrics};
+    coap_peer_init(&o->peer, &room, dialect, 0x1000, 0x10);
     for (unsigned i = 0; i < ROUNDS; i++) {
         uint8_t data[COAP_MESSAGE_MAX];
         size_t len = datagram(&seed, data, sizeof(data));
