@@ -1,4 +1,5 @@
 #include "swarm_commands.h"
+#include "swarm_scenario.h"
 #include "swarm_talk.h"
 #include <string.h>
 
@@ -156,6 +157,13 @@ static const char *do_clear(struct swarm_commands *c, struct swarm_device *d, js
     return NULL;
 }
 
+static const char *do_go(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    (void)d;
+    (void)command;
+    return c->scenario && swarm_scenario_go(c->scenario) ? NULL : "no step awaits it";
+}
+
 static const char *do_quit(struct swarm_commands *c, struct swarm_device *d, json_t *command)
 {
     (void)d;
@@ -168,10 +176,19 @@ static const struct {
     const char *name;
     command_fn *run;
     bool needs_device;
-} table[] = {{"clear", do_clear, false},  {"cold_boot", do_cold_boot, true}, {"describe", do_describe, true},
-             {"event", do_event, true},   {"goodbye", do_goodbye, true},     {"module", do_module, true},
-             {"ping", do_ping, true},     {"quit", do_quit, false},          {"reboot", do_reboot, true},
-             {"rebind", do_rebind, true}, {"replay", do_replay, false},      {"resume", do_resume, true},
+} table[] = {{"clear", do_clear, false},
+             {"cold_boot", do_cold_boot, true},
+             {"describe", do_describe, true},
+             {"event", do_event, true},
+             {"go", do_go, false},
+             {"goodbye", do_goodbye, true},
+             {"module", do_module, true},
+             {"ping", do_ping, true},
+             {"quit", do_quit, false},
+             {"reboot", do_reboot, true},
+             {"rebind", do_rebind, true},
+             {"replay", do_replay, false},
+             {"resume", do_resume, true},
              {"status", do_status, false}};
 
 static struct swarm_device *find(const struct swarm_commands *c, const char *id)

@@ -8,8 +8,9 @@
 #include "swarm_device.h"
 
 struct swarm_commands {
-    struct swarm_device *devices; /* borrowed: outlives this */
-    struct swarm_loop *loop;      /* borrowed: outlives this */
+    struct swarm_device *devices;    /* borrowed: outlives this */
+    struct swarm_loop *loop;         /* borrowed: outlives this */
+    struct swarm_scenario *scenario; /* borrowed, or NULL */
     size_t device_count;
 };
 extern const struct swarm_control_ops swarm_commands_ops; /* owner: struct swarm_commands */

@@ -63,7 +63,7 @@ struct swarm_dtls {
     size_t flight_bytes_len;
     struct flight_message flight[FLIGHT_MESSAGES];
     uint64_t send_seq; /* epoch 0 */
-    uint32_t wait_ms, bad_records;
+    uint32_t wait_ms;
     enum dtls_state state;
     uint16_t message_seq;     /* of our next message */
     uint16_t server_last_seq; /* of the server's last message before our current flight */
@@ -80,11 +80,6 @@ static const char *const result_names[] = {
 const char *swarm_dtls_result_name(enum swarm_dtls_result result)
 {
     return result_names[result];
-}
-
-uint32_t swarm_dtls_bad_records(const struct swarm_dtls *d)
-{
-    return d->bad_records;
 }
 
 static void enter(struct swarm_dtls *d, enum dtls_state state)
@@ -543,12 +538,10 @@ static enum swarm_dtls_result take_record(struct swarm_dtls *d, const struct swa
         enum swarm_open opened =
             swarm_record_open(d->params.crypto, d->params.record, view, plain, &body_len);
 
-        if (opened != SWARM_OPEN_BAD && d->params.opened)
-            d->params.opened(d->params.owner, view);
-        if (opened != SWARM_OPEN_OK) {
-            d->bad_records++;
+        if (d->params.opened)
+            d->params.opened(d->params.owner, view, opened);
+        if (opened != SWARM_OPEN_OK)
             return SWARM_DTLS_OK;
-        }
         body = plain;
     }
     if (view->type == SWARM_RECORD_ALERT && body_len == 2 && body[0] == ALERT_FATAL) {

@@ -54,7 +54,7 @@ struct swarm_credentials {
 typedef void swarm_dtls_send_fn(void *owner, const uint8_t *datagram, size_t datagram_len);
 /* alert: the number when result is ALERT. */
 typedef void swarm_dtls_done_fn(void *owner, enum swarm_dtls_result result, uint8_t alert);
-typedef void swarm_dtls_opened_fn(void *owner, const struct swarm_record_view *view);
+typedef void swarm_dtls_opened_fn(void *owner, const struct swarm_record_view *view, enum swarm_open result);
 
 struct swarm_dtls_params {
     struct swarm_crypto *crypto; /* borrowed: outlives the handshake */
@@ -64,7 +64,7 @@ struct swarm_dtls_params {
     uint32_t retransmit_ms, retransmit_max_ms; /* doubling from the first to the second, then failure */
     swarm_dtls_send_fn *send;
     swarm_dtls_done_fn *done;
-    swarm_dtls_opened_fn *opened; /* for each record of epoch 1 that opens; may be NULL */
+    swarm_dtls_opened_fn *opened; /* for each record of epoch 1, also a bad one; may be NULL */
     void *owner;
 };
 
@@ -73,7 +73,5 @@ struct swarm_dtls;
 struct swarm_dtls *swarm_dtls_start(const struct swarm_dtls_params *params, uint64_t now_ms);
 void swarm_dtls_receive(struct swarm_dtls *d, const uint8_t *datagram, size_t datagram_len, uint64_t now_ms);
 void swarm_dtls_free(struct swarm_dtls *d);
-/* Records that did not open, since the start. */
-uint32_t swarm_dtls_bad_records(const struct swarm_dtls *d);
 
 #endif

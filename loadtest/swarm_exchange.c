@@ -56,41 +56,7 @@ void swarm_exchange_reset(struct swarm_exchange *e)
 void swarm_exchange_deinit(struct swarm_exchange *e)
 {
     swarm_exchange_reset(e);
-    free(e->tallies);
-    e->tallies = NULL;
-}
-
-/* The latest message of this id; NULL when it is long gone. */
-static struct swarm_tally *find_tally(const struct swarm_exchange *e, uint16_t mid)
-{
-    for (uint8_t i = 1; e->tallies && i <= SWARM_TALLIES_MAX; i++) {
-        struct swarm_tally *tally = &e->tallies[(uint8_t)(e->tally_next - i) % SWARM_TALLIES_MAX];
-
-        if (tally->sent > 0 && tally->mid == mid)
-            return tally;
-    }
-    return NULL;
-}
-
-static void tally_sent(struct swarm_exchange *e, const struct swarm_con *con)
-{
-    struct swarm_tally *tally = con->transmissions > 1 ? find_tally(e, con->mid) : NULL;
-
-    if (!e->tallies)
-        e->tallies = mem_array(SWARM_TALLIES_MAX, sizeof(*e->tallies));
-    if (!tally) {
-        tally = &e->tallies[e->tally_next++ % SWARM_TALLIES_MAX];
-        *tally = (struct swarm_tally){.mid = con->mid, .sent = (uint8_t)(con->transmissions - 1)};
-    }
-    tally->sent++;
-}
-
-/* False when there are more answers than there can be. */
-static bool tally_answered(const struct swarm_exchange *e, uint16_t mid)
-{
-    struct swarm_tally *tally = find_tally(e, mid);
-
-    return tally && ++tally->answered <= tally->sent;
+    swarm_tallies_deinit(&e->tallies);
 }
 
 uint16_t swarm_exchange_mid(struct swarm_exchange *e)
@@ -125,7 +91,7 @@ static void on_retransmit(struct deadline *deadline, uint64_t now_ms)
         return;
     }
     con->transmissions++;
-    tally_sent(e, con);
+    swarm_tally_sent(&e->tallies, con->mid, true, now_ms);
     deadline_set(e->deadlines, &con->retransmit, now_ms + next_wait_ms(con), on_retransmit);
     e->ops->send(e->owner, con->bytes, con->len);
 }
@@ -150,7 +116,7 @@ void swarm_exchange_confirm(struct swarm_exchange *e, const struct swarm_coap_ou
         con->next->prev = con;
     e->cons = con;
     e->con_count++;
-    tally_sent(e, con);
+    swarm_tally_sent(&e->tallies, con->mid, false, con->sent_ms);
     deadline_set(e->deadlines, &con->retransmit, con->sent_ms + next_wait_ms(con), on_retransmit);
     e->ops->send(e->owner, con->bytes, con->len);
 }
@@ -200,7 +166,7 @@ static struct swarm_con *find_con(const struct swarm_exchange *e, uint16_t mid)
 static void on_answer(struct swarm_exchange *e, const struct swarm_coap_in *in)
 {
     struct swarm_con *con = find_con(e, in->mid);
-    bool fits = tally_answered(e, in->mid);
+    bool fits = swarm_tally_answered(&e->tallies, in->mid);
 
     if (!con) {
         if (in->type == SWARM_RST)

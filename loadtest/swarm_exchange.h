@@ -10,9 +10,9 @@
 
 #include "base/deadline.h"
 #include "swarm_coap.h"
+#include "swarm_tally.h"
 
 #define SWARM_SEEN_MAX 32
-#define SWARM_TALLIES_MAX 64
 #define SWARM_REPLY_MAX_BYTES 12
 
 struct swarm_exchange;
@@ -55,25 +55,18 @@ struct swarm_seen {
     uint8_t reply[SWARM_REPLY_MAX_BYTES];
 };
 
-/* How often a message went out and was acknowledged. Each transmission is a record of its own, and a record
- * counts once however often the network delivers it. */
-struct swarm_tally {
-    uint16_t mid;
-    uint8_t sent, answered;
-};
-
 struct swarm_exchange {
     const struct swarm_exchange_ops *ops;
     void *owner;                 /* borrowed: outlives this */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct swarm_con *cons;      /* ours */
     struct swarm_seen *seen;     /* ours: ring of SWARM_SEEN_MAX, made when first needed */
-    struct swarm_tally *tallies; /* ours: ring of SWARM_TALLIES_MAX, made when first needed */
-    uint32_t ack_timeout_ms;     /* 4000, scaled in tests */
+    struct swarm_tallies tallies;
+    uint32_t ack_timeout_ms; /* 4000, scaled in tests */
     uint32_t con_count;
     uint16_t mid; /* last used */
     uint8_t token;
-    uint8_t seen_next, tally_next;
+    uint8_t seen_next;
 };
 
 void swarm_exchange_init(struct swarm_exchange *e, struct deadlines *deadlines, uint32_t ack_timeout_ms);

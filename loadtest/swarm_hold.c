@@ -3,13 +3,14 @@
 #include "swarm_phase.h"
 #include "swarm_rests.h"
 #include "swarm_run.h"
+#include "swarm_scenario.h"
 #include "swarm_server_key.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_WITHIN_S 3600
-#define WAKE_WITHIN_S 100 /* a device gives up after 60 to 90 s: device-protocol 3.4 */
+#define CONNECT_WITHIN_MS 3600000
+#define WAKE_WITHIN_MS 100000 /* a device gives up after 60 to 90 s: device-protocol 3.4 */
 
 struct hold {
     struct swarm_world world;
@@ -17,7 +18,9 @@ struct hold {
     struct swarm_choice choice;
     struct swarm_fleet fleet;
     struct swarm_phase phase;
-    struct swarm_control *control; /* ours, NULL without --control */
+    struct swarm_control *control;   /* ours, NULL without --control */
+    struct swarm_scenario *scenario; /* ours, NULL without --scenario */
+    bool failed;                     /* the scenario */
     char error[SWARM_ERROR_SIZE];
 };
 
@@ -28,13 +31,6 @@ static int refuse(const char *why)
 {
     (void)fprintf(stderr, "cyan-swarm: %s\n", why);
     return 1;
-}
-
-static double number_of(json_t *command, const char *key, double missing)
-{
-    json_t *value = json_object_get(command, key);
-
-    return json_is_number(value) && json_number_value(value) >= 0 ? json_number_value(value) : missing;
 }
 
 static bool is_new(const struct swarm_fleet *f, uint32_t i)
@@ -56,21 +52,22 @@ static bool is_resting(const struct swarm_fleet *f, uint32_t i)
 static void start(struct hold *h, struct swarm_phase_plan plan, json_t *command,
                   bool (*may)(const struct swarm_fleet *f, uint32_t i))
 {
-    double count = number_of(command, "count", h->fleet.count);
+    double count = swarm_scenario_number(command, "count", h->fleet.count);
 
     plan.count = count < h->fleet.count ? (uint32_t)count : h->fleet.count;
     plan.numbers = swarm_phase_pick(&h->fleet, &plan.count, may);
-    plan.over_ms = (uint64_t)(number_of(command, "over_s", (double)plan.over_ms / 1000) * 1000);
+    plan.over_ms = (uint64_t)(swarm_scenario_number(command, "over_s", (double)plan.over_ms / 1000) * 1000);
     plan.within_ms =
-        plan.over_ms + (uint64_t)(number_of(command, "within_s", (double)plan.within_ms / 1000) * 1000);
-    plan.in_flight = (uint32_t)number_of(command, "in_flight", plan.in_flight);
+        plan.over_ms +
+        (uint64_t)(swarm_scenario_number(command, "within_s", (double)plan.within_ms / 1000) * 1000);
+    plan.in_flight = (uint32_t)swarm_scenario_number(command, "in_flight", plan.in_flight);
     swarm_phase_start(&h->phase, &plan);
 }
 
 static const char *do_ramp(struct hold *h, json_t *command)
 {
     struct swarm_phase_plan plan = {
-        .name = "ramp", .within_ms = CONNECT_WITHIN_S * 1000, .in_flight = (uint32_t)h->options->in_flight};
+        .name = "ramp", .within_ms = CONNECT_WITHIN_MS, .in_flight = (uint32_t)h->options->in_flight};
 
     start(h, plan, command, is_new);
     return NULL;
@@ -78,8 +75,7 @@ static const char *do_ramp(struct hold *h, json_t *command)
 
 static const char *do_wake(struct hold *h, json_t *command)
 {
-    struct swarm_phase_plan plan = {
-        .name = "wake", .within_ms = WAKE_WITHIN_S * 1000, .in_flight = h->fleet.count};
+    struct swarm_phase_plan plan = {.name = "wake", .within_ms = WAKE_WITHIN_MS, .in_flight = h->fleet.count};
 
     start(h, plan, command, is_dormant);
     return NULL;
@@ -89,7 +85,7 @@ static const char *do_wake(struct hold *h, json_t *command)
 static const char *do_storm(struct hold *h, json_t *command)
 {
     struct swarm_phase_plan plan = {
-        .name = "storm", .within_ms = WAKE_WITHIN_S * 1000, .in_flight = h->fleet.count};
+        .name = "storm", .within_ms = WAKE_WITHIN_MS, .in_flight = h->fleet.count};
 
     start(h, plan, command, is_resting);
     for (uint32_t i = 0; i < h->phase.plan.count; i++) {
@@ -102,7 +98,7 @@ static const char *do_storm(struct hold *h, json_t *command)
 /* At once, and no phase: what comes of it is in the counts of the next line. */
 static const char *do_replay(struct hold *h, json_t *command)
 {
-    double wanted = number_of(command, "count", h->fleet.count);
+    double wanted = swarm_scenario_number(command, "count", h->fleet.count);
     uint32_t count = wanted < h->fleet.count ? (uint32_t)wanted : h->fleet.count;
     uint32_t *numbers = swarm_phase_pick(&h->fleet, &count, is_dormant);
 
@@ -146,13 +142,19 @@ static const char *do_quit(struct hold *h, json_t *command)
     return NULL;
 }
 
+static const char *do_go(struct hold *h, json_t *command)
+{
+    (void)command;
+    return h->scenario && swarm_scenario_go(h->scenario) ? NULL : "no step awaits it";
+}
+
 static const struct {
     const char *name;
     command_fn *run;
     bool is_phase; /* one at a time */
-} table[] = {{"quit", do_quit, false}, {"ramp", do_ramp, true},      {"replay", do_replay, false},
-             {"save", do_save, true},  {"status", do_status, false}, {"storm", do_storm, true},
-             {"wake", do_wake, true}};
+} table[] = {{"go", do_go, false},         {"quit", do_quit, false}, {"ramp", do_ramp, true},
+             {"replay", do_replay, false}, {"save", do_save, true},  {"status", do_status, false},
+             {"storm", do_storm, true},    {"wake", do_wake, true}};
 
 static const char *dispatch(struct hold *h, const char *name, json_t *command)
 {
@@ -199,10 +201,35 @@ static void on_done(void *owner, json_t *line)
 {
     struct hold *h = owner;
 
+    if (h->scenario) {
+        swarm_scenario_done(h->scenario, line);
+        return;
+    }
     swarm_control_print(line);
     if (!h->control)
         swarm_loop_end(&h->world.loop);
 }
+
+/* Steps are commands; those that are no phases are over at once. */
+static const char *on_step(void *owner, const char *name, json_t *step)
+{
+    struct hold *h = owner;
+    const char *why = dispatch(h, name, step);
+
+    if (!why && !h->phase.running)
+        swarm_scenario_done(h->scenario, json_pack("{s:s}", "event", name));
+    return why;
+}
+
+static void on_scenario_ended(void *owner, bool ok)
+{
+    struct hold *h = owner;
+
+    h->failed = !ok;
+    swarm_loop_end(&h->world.loop);
+}
+
+static const struct swarm_scenario_ops scenario_ops = {.start = on_step, .ended = on_scenario_ended};
 
 static bool prepare(struct hold *h, char error[SWARM_ERROR_SIZE])
 {
@@ -217,6 +244,10 @@ static bool prepare(struct hold *h, char error[SWARM_ERROR_SIZE])
     h->fleet.owner = h;
     if (o->load && !swarm_rests_load(&h->fleet, o->load, error))
         return false;
+    if (o->scenario)
+        h->scenario = swarm_scenario_load(o->scenario, &h->world.loop, &scenario_ops, h, error);
+    if (o->scenario && !h->scenario)
+        return false;
     if (strcmp(o->profile, "psk") == 0)
         return true;
     h->world.server = swarm_server_key_load(h->world.loop.env.crypto, o->server_key, error);
@@ -227,7 +258,9 @@ static void run(struct hold *h)
 {
     if (h->options->control)
         h->control = swarm_control_start(&h->world.loop.uv, &control_ops, h);
-    if (!h->options->idle)
+    if (h->scenario)
+        swarm_scenario_start(h->scenario);
+    else if (!h->options->idle)
         (void)do_ramp(h, NULL);
     swarm_loop_run(&h->world.loop);
     if (h->control)
@@ -252,10 +285,12 @@ int swarm_hold(const struct swarm_options *o)
     ok = prepare(&h, h.error);
     if (ok)
         run(&h);
+    swarm_scenario_free(h.scenario);
     swarm_phase_deinit(&h.phase);
     ok = ok && (!o->save || swarm_rests_save(&h.fleet, o->save, h.error));
     if (!ok)
         (void)refuse(h.error);
+    ok = ok && !h.failed;
     swarm_fleet_deinit(&h.fleet);
     swarm_verifier_free(h.world.server);
     swarm_loop_deinit(&h.world.loop);

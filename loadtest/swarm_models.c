@@ -269,31 +269,38 @@ static json_t *write_model(const struct swarm_model *m)
     return entry;
 }
 
+static bool write_all(const struct swarm_models *all, FILE *file)
+{
+    json_t *root = json_array();
+    bool ok;
+
+    for (struct swarm_model *m = all->by_id; m; m = m->hh.next)
+        json_array_append_new(root, write_model(m));
+    ok = json_dumpf(root, file, JSON_INDENT(1)) == 0;
+    json_decref(root);
+    return ok;
+}
+
 /* Written beside and renamed, so that a full disk leaves the old keys. */
 bool swarm_models_save(const struct swarm_models *all, char error[SWARM_ERROR_SIZE])
 {
-    json_t *root;
     char *temporary;
-    int fd;
+    FILE *file = NULL;
     bool ok;
+    int fd;
 
     if (!all->path)
         return true;
     temporary = mem_printf("%s.new", all->path);
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        fail(error, temporary, strerror(errno));
-        free(temporary);
-        return false;
-    }
-    root = json_array();
-    for (struct swarm_model *m = all->by_id; m; m = m->hh.next)
-        json_array_append_new(root, write_model(m));
-    ok = json_dumpfd(root, fd, JSON_INDENT(1)) == 0;
-    ok = close(fd) == 0 && ok && rename(temporary, all->path) == 0;
+    if (fd >= 0)
+        file = fdopen(fd, "w");
+    ok = file && write_all(all, file);
+    if (file)
+        ok = fclose(file) == 0 && ok;
+    ok = ok && rename(temporary, all->path) == 0;
     if (!ok)
         fail(error, all->path, strerror(errno));
-    json_decref(root);
     free(temporary);
     return ok;
 }

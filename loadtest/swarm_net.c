@@ -309,7 +309,9 @@ void swarm_net_close(struct swarm_net *net)
     }
     for (struct swarm_port *port = net->ports; port; port = next_port) {
         next_port = port->next;
-        if (port->fd >= 0)
+        if (port->fd < 0)
+            swarm_shared_leave(net->shared, &port->place);
+        else
             close(port->fd);
         free(port);
     }

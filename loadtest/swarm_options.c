@@ -82,6 +82,8 @@ static const struct option table[] = {
     {"report", "FILE", "write the totals there at the end, as JSON", AT(report), RUN, TEXT, 0, 0},
     {"control", NULL, "read commands from stdin and write notices to stdout, as JSON lines", AT(control),
      RUN | HOLD, FLAG, 0, 0},
+    {"scenario", "FILE", "steps to take, a JSON list (loadtest/README.md); ends with them", AT(scenario),
+     RUN | HOLD, TEXT, 0, 0},
     {"full", NULL, "the whole connection sequence, not only Hello", AT(full), HOLD, FLAG, 0, 0},
     {"idle", NULL, "connect nobody before a command says so", AT(idle), HOLD, FLAG, 0, 0},
     {"save", "FILE", "keep the sessions there at the end", AT(save), HOLD, TEXT, 0, 0},

@@ -22,7 +22,7 @@ struct swarm_options {
     const char *server, *server_key, *state_dir, *profile, *platforms, *seed, *devices_file;
     const char *api, *token, *token_file;
     const char *ledger, *report;
-    const char *identity, *psk, *path, *exchange, *suite, *export_dir, *sql, *save, *load;
+    const char *identity, *psk, *path, *exchange, *suite, *export_dir, *sql, *save, *load, *scenario;
     double devices, loss, dup, reorder, replay, rebind_every_s, resume_every_s, event_interval_ms,
         keepalive_s, sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid,
         shared_sockets, in_flight, patience_s;

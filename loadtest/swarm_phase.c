@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "swarm_cpu.h"
 #include "swarm_run.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,10 +103,12 @@ static json_t *line_of(struct swarm_phase *p)
 /* Last statement of its caller: the owner may start the next. */
 static void finish(struct swarm_phase *p)
 {
-    json_t *line = line_of(p);
+    json_t *line;
 
     for (uint32_t i = 0; i < p->started; i++)
         swarm_fleet_rest(p->fleet, p->plan.numbers[i]);
+    (void)malloc_trim(0); /* of devices that are at rest now: what is left is what they need */
+    line = line_of(p);
     forget(p);
     p->done(p->owner, line);
 }

@@ -3,9 +3,12 @@
 #include "base/mem.h"
 #include "swarm_commands.h"
 #include "swarm_control.h"
+#include "swarm_cpu.h"
 #include "swarm_device.h"
 #include "swarm_enrol.h"
+#include "swarm_scenario.h"
 #include "swarm_server_key.h"
+#include "swarm_steps.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +21,14 @@ struct run {
     struct swarm_device *devices;  /* ours */
     struct swarm_control *control; /* ours, NULL without --control */
     struct swarm_commands commands;
+    struct swarm_scenario *scenario; /* ours, NULL without --scenario */
+    struct swarm_steps steps;
+    struct swarm_stats total; /* of the steps that are over */
     struct deadline end;
     FILE *ledger; /* ours, NULL without --ledger */
     size_t device_count;
     uint64_t start_ms;
+    bool failed; /* the scenario */
 };
 
 static void *refuse(const char *why)
@@ -133,9 +140,11 @@ void swarm_run_truths(struct swarm_world *w, json_t *root)
 static json_t *report(struct run *r)
 {
     const struct swarm_net_counts *net = swarm_net_count(r->world.loop.env.net);
-    json_t *root = swarm_stats_json(&r->world.stats), *handshakes = json_object();
+    json_t *root, *handshakes = json_object();
     size_t online = 0;
 
+    swarm_stats_add(&r->total, &r->world.stats);
+    root = swarm_stats_json(&r->total);
     for (size_t i = 0; i < r->device_count; i++) {
         json_object_set_new(handshakes, r->devices[i].model->id_text,
                             json_integer((json_int_t)r->devices[i].handshakes));
@@ -143,6 +152,9 @@ static json_t *report(struct run *r)
     }
     json_object_set_new(root, "devices", json_integer((json_int_t)r->device_count));
     json_object_set_new(root, "online_at_end", json_integer((json_int_t)online));
+    json_object_set_new(
+        root, "bytes_per_device",
+        json_integer((json_int_t)(swarm_resident_own_bytes() / (r->device_count + !r->device_count))));
     json_object_set_new(root, "seconds", json_real((double)(clock_ms() - r->start_ms) / 1000.0));
     json_object_set_new(root, "bad_records", json_integer((json_int_t)r->world.loop.env.bad_records));
     json_object_set_new(root, "replays", json_integer((json_int_t)r->world.loop.env.replays));
@@ -221,12 +233,57 @@ static void make_devices(struct run *r)
     r->commands.loop = &r->world.loop;
 }
 
+/* --- a scenario in place of simply being there --- */
+
+static const char *on_step(void *owner, const char *name, json_t *step)
+{
+    struct run *r = owner;
+
+    return swarm_steps_start(&r->steps, name, step);
+}
+
+static void on_step_done(void *owner, json_t *line)
+{
+    struct run *r = owner;
+
+    swarm_scenario_done(r->scenario, line);
+}
+
+static void on_scenario_ended(void *owner, bool ok)
+{
+    struct run *r = owner;
+
+    r->failed = !ok;
+    swarm_loop_end(&r->world.loop);
+}
+
+static const struct swarm_scenario_ops scenario_ops = {.start = on_step, .ended = on_scenario_ended};
+
+static bool load_scenario(struct run *r)
+{
+    char error[SWARM_SCENARIO_ERROR_SIZE] = "";
+
+    if (!r->options->scenario)
+        return true;
+    r->steps = (struct swarm_steps){.world = &r->world,
+                                    .devices = r->devices,
+                                    .device_count = r->device_count,
+                                    .total = &r->total,
+                                    .done = on_step_done,
+                                    .owner = r};
+    r->scenario = swarm_scenario_load(r->options->scenario, &r->world.loop, &scenario_ops, r, error);
+    r->commands.scenario = r->scenario;
+    return r->scenario || refuse(error);
+}
+
 static void run_devices(struct run *r)
 {
     const struct swarm_options *o = r->options;
 
     r->start_ms = clock_ms();
-    for (size_t i = 0; i < r->device_count; i++)
+    if (r->scenario)
+        swarm_scenario_start(r->scenario);
+    for (size_t i = 0; !r->scenario && i < r->device_count; i++)
         swarm_device_start(&r->devices[i], (uint64_t)((double)i * 1000 / o->ramp_per_s));
     if (o->duration_s > 0)
         deadline_set(&r->world.loop.deadlines, &r->end, r->start_ms + (uint64_t)(o->duration_s * 1000),
@@ -269,16 +326,18 @@ int swarm_run(const struct swarm_options *o)
     r.models = swarm_run_models(o, r.world.loop.env.crypto);
     if (r.models) {
         make_devices(&r);
-        ok = open_files(&r);
+        ok = open_files(&r) && load_scenario(&r);
     }
     if (ok) {
         run_devices(&r);
-        ok = write_report(&r);
+        ok = write_report(&r) && !r.failed;
         if (!swarm_models_save(r.models, error)) {
             (void)refuse(error);
             ok = false;
         }
     }
+    swarm_scenario_free(r.scenario);
+    swarm_steps_deinit(&r.steps);
     for (size_t i = 0; i < r.device_count; i++)
         swarm_device_deinit(&r.devices[i]);
     if (r.ledger && fclose(r.ledger) != 0)
@@ -286,6 +345,7 @@ int swarm_run(const struct swarm_options *o)
     swarm_verifier_free(r.world.server);
     swarm_loop_deinit(&r.world.loop);
     swarm_stats_deinit(&r.world.stats);
+    swarm_stats_deinit(&r.total);
     free(r.devices);
     swarm_models_free(r.models);
     return ok ? 0 : 1;

@@ -32,10 +32,14 @@ void swarm_session_drop(struct swarm_session *s)
     s->state = SWARM_SESSION_IDLE;
 }
 
-static void on_opened(void *owner, const struct swarm_record_view *view)
+static void on_opened(void *owner, const struct swarm_record_view *view, enum swarm_open result)
 {
     struct swarm_session *s = owner;
 
+    s->env->bad_records += result == SWARM_OPEN_BAD;
+    s->env->replays += result == SWARM_OPEN_REPLAY;
+    if (result == SWARM_OPEN_BAD)
+        return;
     if (swarm_audit_note(&s->audit, view->seq, view->body, view->body_len) == SWARM_AUDIT_REUSED)
         s->env->replay.counts.nonce_reuse++;
 }
@@ -51,7 +55,6 @@ static void on_handshake_done(void *owner, enum swarm_dtls_result result, uint8_
 {
     struct swarm_session *s = owner;
 
-    s->env->bad_records += swarm_dtls_bad_records(s->dtls);
     swarm_dtls_free(s->dtls);
     s->dtls = NULL;
     if (result != SWARM_DTLS_OK) {
@@ -203,13 +206,9 @@ static bool take_record(struct swarm_session *s, const struct swarm_record_view 
         0) /* unprotected records mean nothing to an established session (device-protocol 2.8) */
         return true;
     result = swarm_record_open(s->env->crypto, &s->record, view, plain, &plain_len);
-    if (result != SWARM_OPEN_BAD)
-        on_opened(s, view);
-    if (result != SWARM_OPEN_OK) {
-        s->env->bad_records += result == SWARM_OPEN_BAD;
-        s->env->replays += result == SWARM_OPEN_REPLAY;
+    on_opened(s, view, result);
+    if (result != SWARM_OPEN_OK)
         return true;
-    }
     s->heard_ms = clock_ms();
     s->unheard_sends = 0;
     s->moved_unheard = false;

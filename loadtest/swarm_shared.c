@@ -62,12 +62,11 @@ struct swarm_shared *swarm_shared_new(const struct swarm_shared_options *options
     return s;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): nesting inside the hash macros */
 void swarm_shared_free(struct swarm_shared *shared)
 {
     if (!shared)
         return;
-    HASH_CLEAR(hh, shared->places);
+    must(!shared->places);
     for (uint32_t i = 0; i < shared->socket_count; i++)
         close(shared->fds[i]);
     free(shared);

@@ -6,8 +6,8 @@
  * none of them costs a file descriptor or kernel memory. IPv4 only. What does not come from the server's
  * address is dropped, as connected sockets do.
  *
- * Ownership: swarm_shared_new gives, swarm_shared_free takes; places are embedded in their owner and given
- * back by swarm_shared_leave. Loop thread only. */
+ * Ownership: swarm_shared_new gives, swarm_shared_free takes, when all places have been left; places are
+ * embedded in their owner. Loop thread only. */
 #ifndef CYAN_LOADTEST_SWARM_SHARED_H
 #define CYAN_LOADTEST_SWARM_SHARED_H
 

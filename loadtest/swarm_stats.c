@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void swarm_reasons_add(struct swarm_reasons *r, const char *name)
+static void add_reason(struct swarm_reasons *r, const char *name, uint64_t count)
 {
     size_t i = 0;
 
@@ -16,7 +16,12 @@ void swarm_reasons_add(struct swarm_reasons *r, const char *name)
         (void)snprintf(r->items[i].name, sizeof(r->items[i].name), "%s", name);
         r->count++;
     }
-    r->items[i].count++;
+    r->items[i].count += count;
+}
+
+void swarm_reasons_add(struct swarm_reasons *r, const char *name)
+{
+    add_reason(r, name, 1);
 }
 
 void swarm_samples_add(struct swarm_samples *s, uint64_t value)
@@ -41,6 +46,32 @@ void swarm_stats_clear(struct swarm_stats *s)
 {
     swarm_stats_deinit(s);
     memset(s, 0, sizeof(*s));
+}
+
+static void add_reasons(struct swarm_reasons *total, const struct swarm_reasons *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        add_reason(total, r->items[i].name, r->items[i].count);
+}
+
+static void add_samples(struct swarm_samples *total, const struct swarm_samples *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        swarm_samples_add(total, s->values[i]);
+}
+
+void swarm_stats_add(struct swarm_stats *total, const struct swarm_stats *s)
+{
+#define XX(name) total->name += s->name;
+    SWARM_COUNT_MAP(XX)
+#undef XX
+    add_reasons(&total->handshakes_failed, &s->handshakes_failed);
+    add_reasons(&total->sessions_lost, &s->sessions_lost);
+    add_reasons(&total->refusals, &s->refusals);
+    add_reasons(&total->protocol_errors, &s->protocol_errors);
+    add_samples(&total->ping_rtt_ms, &s->ping_rtt_ms);
+    add_samples(&total->event_rtt_ms, &s->event_rtt_ms);
+    add_samples(&total->online_ms, &s->online_ms);
 }
 
 json_t *swarm_reasons_json(const struct swarm_reasons *r)
@@ -90,33 +121,11 @@ json_t *swarm_samples_json(const struct swarm_samples *s)
 json_t *swarm_stats_json(const struct swarm_stats *s)
 {
     json_t *root = json_object();
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {{"handshakes_ok", s->handshakes_ok},
-                  {"sessions_lost", reasons_total(&s->sessions_lost)},
-                  {"rebinds", s->rebinds},
-                  {"resumes", s->resumes},
-                  {"reboots", s->reboots},
-                  {"cold_boots", s->cold_boots},
-                  {"goodbyes", s->goodbyes},
-                  {"hellos", s->hellos},
-                  {"describes", s->describes},
-                  {"events_sent", s->events_sent},
-                  {"events_acked", s->events_acked},
-                  {"events_rejected", s->events_rejected},
-                  {"events_received", s->events_received},
-                  {"pings", s->pings},
-                  {"pongs", s->pongs},
-                  {"con_timeouts", s->con_timeouts},
-                  {"server_requests", s->server_requests},
-                  {"function_calls", s->function_calls},
-                  {"variable_reads", s->variable_reads},
-                  {"server_pings", s->server_pings},
-                  {"challenges", s->challenges}};
 
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
-        json_object_set_new(root, counts[i].name, json_integer((json_int_t)counts[i].value));
+#define XX(name) json_object_set_new(root, #name, json_integer((json_int_t)s->name));
+    SWARM_COUNT_MAP(XX)
+#undef XX
+    json_object_set_new(root, "sessions_lost", json_integer((json_int_t)reasons_total(&s->sessions_lost)));
     json_object_set_new(root, "handshakes_failed", swarm_reasons_json(&s->handshakes_failed));
     json_object_set_new(root, "sessions_lost_by_reason", swarm_reasons_json(&s->sessions_lost));
     json_object_set_new(root, "refusals", swarm_reasons_json(&s->refusals));

@@ -10,7 +10,7 @@
 
 #define SWARM_REASONS_MAX 32
 #define SWARM_REASON_SIZE 40
-#define SWARM_SAMPLES_MAX 262144
+#define SWARM_SAMPLES_MAX 1048576
 
 /* Counts by reason; the set is bounded by the code's own words. */
 struct swarm_reasons {
@@ -28,12 +28,33 @@ struct swarm_samples {
 };
 void swarm_samples_add(struct swarm_samples *s, uint64_t value); /* kept up to SWARM_SAMPLES_MAX */
 
+/* server_pings: answered, in whatever state; challenges: of these before the session was settled. */
+#define SWARM_COUNT_MAP(XX)                                                                                  \
+    XX(handshakes_ok)                                                                                        \
+    XX(rebinds)                                                                                              \
+    XX(resumes)                                                                                              \
+    XX(reboots)                                                                                              \
+    XX(cold_boots)                                                                                           \
+    XX(goodbyes)                                                                                             \
+    XX(hellos)                                                                                               \
+    XX(describes)                                                                                            \
+    XX(events_sent)                                                                                          \
+    XX(events_acked)                                                                                         \
+    XX(events_rejected)                                                                                      \
+    XX(events_received)                                                                                      \
+    XX(pings)                                                                                                \
+    XX(pongs)                                                                                                \
+    XX(con_timeouts)                                                                                         \
+    XX(server_requests)                                                                                      \
+    XX(function_calls)                                                                                       \
+    XX(variable_reads)                                                                                       \
+    XX(server_pings)                                                                                         \
+    XX(challenges)
+
 struct swarm_stats {
-    uint64_t handshakes_ok, rebinds, resumes, reboots, cold_boots, goodbyes;
-    uint64_t hellos, describes, events_sent, events_acked, events_rejected, events_received;
-    uint64_t pings, pongs, con_timeouts, server_requests, function_calls, variable_reads;
-    uint64_t server_pings;  /* answered, in whatever state */
-    uint64_t challenges;    /* of these before the session was settled: is somebody alive? */
+#define XX(name) uint64_t name;
+    SWARM_COUNT_MAP(XX)
+#undef XX
     uint64_t first_pong_ms; /* when; 0 = none yet */
     struct swarm_reasons handshakes_failed, sessions_lost, refusals, protocol_errors;
     struct swarm_samples ping_rtt_ms, event_rtt_ms, online_ms;
@@ -41,6 +62,7 @@ struct swarm_stats {
 json_t *swarm_samples_json(const struct swarm_samples *s); /* percentiles; sorts them */
 json_t *swarm_reasons_json(const struct swarm_reasons *r);
 void swarm_stats_clear(struct swarm_stats *s); /* all zero again */
+void swarm_stats_add(struct swarm_stats *total, const struct swarm_stats *s);
 void swarm_stats_deinit(struct swarm_stats *s);
 /* The report without what only the run knows; a new reference. */
 json_t *swarm_stats_json(const struct swarm_stats *s);

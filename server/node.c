@@ -291,7 +291,7 @@ static void on_describe(void *ctx, char *out, size_t out_size)
                    "{\"version\":\"%s\",\"pid\":%d,\"coap_port\":%u,\"http_port\":%u,\"uptime_s\":%" PRIu64
                    ",\"sessions\":%zu,\"online\":%zu}",
                    CYAN_VERSION, (int)getpid(), n->coap_port, n->api ? api_port(n->api) : 0,
-                   (clock_ms() - n->started_ms) / 1000, dtls_session_count(n->dtls),
+                   (clock_ms() - n->started_ms) / 1000, n->dtls ? dtls_session_count(n->dtls) : 0,
                    devices_online_count(n->devices));
 }
 

@@ -1,5 +1,6 @@
 #include "base/slab.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,11 @@ static void give_back(struct slab *s, void *item)
 {
     (void)s;
     free(item);
+}
+
+static void unmap_last(struct slab *s)
+{
+    (void)s;
 }
 
 #else
@@ -97,10 +103,18 @@ static void give_back(struct slab *s, void *freed)
     b->free = item;
     if (b->used-- == items_in(s))
         DL_APPEND(s->partial, b);
-    if (b->used > 0 || !s->partial->next) /* the last one stays: items come and go one by one */
+    bool is_only_one = s->partial == b && !b->next;
+    if (b->used > 0 || is_only_one) /* one that is empty stays: who comes and goes alone maps no memory */
         return;
     DL_DELETE(s->partial, b);
     (void)munmap(b, SLAB_BLOCK_BYTES);
+}
+
+static void unmap_last(struct slab *s)
+{
+    if (s->partial)
+        (void)munmap(s->partial, SLAB_BLOCK_BYTES);
+    s->partial = NULL;
 }
 
 #endif
@@ -123,7 +137,5 @@ void slab_free(struct slab *s, void *item)
 void slab_deinit(struct slab *s)
 {
     must(s->count == 0);
-    if (s->partial)
-        (void)munmap(s->partial, SLAB_BLOCK_BYTES);
-    s->partial = NULL;
+    unmap_last(s);
 }

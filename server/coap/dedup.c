@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "coap/link.h"
 
-#define FIRST_SIZE 4
+#define FIRST_SIZE 1  /* most sessions of a fleet at rest have one exchange in a while */
 #define INLINE_MAX 16 /* bytes: an empty ACK, a code with a token, the time */
 
 struct entry {

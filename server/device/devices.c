@@ -70,6 +70,7 @@ void devices_free(struct devices *all)
     presence_wheel_free(all->wheel);
     all->wheel = NULL;
     table_deinit(&all->by_id);
+    table_deinit(&all->plain);
     all->closed = true;
     if (all->count == 0)
         devices_release(all); /* else the last callback that is awaited does it */

@@ -116,8 +116,7 @@ struct device_facts {
     uint64_t session_id, session_epoch;
     enum session_profile profile;
     bool quarantined;
-    char address[NET_ADDRESS_TEXT_SIZE]; /* ip:port */
-    char ip[NET_ADDRESS_TEXT_SIZE];
+    struct net_path path; /* the newest address it proved */
 };
 
 /* What is passed by pointer is borrowed during the call, but for done's arg. done and answer may come after

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "device/plain.h"
 #include "device/presence.h"
 #include "device/pull.h"
 #include "device/request.h"
@@ -137,6 +138,7 @@ void handle_hello(const struct device_request *r)
         refuse_stranger(r, &hello.id);
         return;
     }
+    plain_leave(device);
     device->id = hello.id; /* from the first Hello on: one key cannot enrol two devices */
     device->has_id = true;
     device->all->hellos->value++;

@@ -74,8 +74,7 @@ void link_fill_facts(const struct device *device, struct device_facts *facts)
         .session_epoch = device->session->epoch,
         .quarantined = device->quarantined,
     };
-    net_path_format(facts->address, &device->session->path);
-    net_path_format_ip(facts->ip, &device->session->path);
+    facts->path = device->session->path;
 }
 
 void link_refused(struct device *device, enum refusal refusal, const char *why)

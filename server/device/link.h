@@ -33,7 +33,6 @@ enum link_state {
 struct held_record;
 struct device_wait;
 struct device_question;
-struct plain_group;
 
 struct devices {
     struct deadlines *deadlines; /* borrowed: outlives this until devices_free */
@@ -42,11 +41,11 @@ struct devices {
     struct coap_metrics coap;
     struct metric *refused[REFUSAL_COUNT];
     struct metric *online, *hellos, *goodbyes, *describes, *events, *subscriptions, *times;
-    struct slab memory;           /* of every struct device */
-    struct table by_id;           /* those that said Hello */
-    struct plain_group *plain;    /* uthash: sessions without Hello, by whose they are */
-    struct device *fresh;         /* those before their Hello */
-    struct device *idle;          /* those offline */
+    struct slab memory;   /* of every struct device */
+    struct table by_id;   /* those that said Hello */
+    struct table plain;   /* the newest session of each client without Hello, by whose they are (plain.h) */
+    struct device *fresh; /* those before their Hello */
+    struct device *idle;  /* those offline */
     struct presence_wheel *wheel; /* ours: those online (presence.h) */
     size_t count;                 /* struct device in being */
     bool closed;
@@ -60,7 +59,7 @@ struct device {
     struct held_record *held;     /* ours: oldest first, while AUTHORISING */
     struct device_wait *waits;    /* ours: requests whose answer waits for the store */
     struct device_question *asks; /* ours: questions to the device */
-    struct plain_group *plain;    /* borrowed: while it is a plain client, else NULL */
+    struct device *older_plain;   /* borrowed: the plain client's session before this one */
     struct device *prev, *next;   /* in the list of its place */
     struct deadline due; /* AUTHORISING: the registry; WAIT_HELLO: Hello; NAMED: a describe that has to be
                             asked for again; ENDING: its end */
@@ -80,7 +79,8 @@ struct device {
     uint8_t pull_left, pull_part,
         pull_tries; /* describes to ask for, the one being asked for: enum describe_part */
     bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed, is_pulling;
-    bool ca_signed;           /* its certificate, by an authority of ours */
+    bool ca_signed; /* its certificate, by an authority of ours */
+    bool is_plain;
     bool was_named, is_exact; /* RESTORED, CHALLENGED: as what, and whether nothing can have been missed */
     bool is_authorising,
         is_challenging; /* RESTORED: the registry is asked; CHALLENGED: a ping is on its way */

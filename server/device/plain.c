@@ -1,47 +1,55 @@
 #include "device/plain.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#include "base/mem.h"
 
 /* By ID or by key; the first byte says which. */
 struct plain_key {
     uint8_t bytes[1 + 32];
 };
 
-struct plain_group {
-    UT_hash_handle by_key;
-    struct device *sessions[PLAIN_SESSIONS_MAX]; /* borrowed, oldest first */
-    uint8_t count;
-    struct plain_key key;
-};
-
 _Static_assert(sizeof(((struct device *)NULL)->key_sha256) == 32 && DEVICE_ID_BYTES <= 32, "plain_key");
+
+static struct plain_key key_of_id(const struct device_id *id)
+{
+    struct plain_key key = {.bytes = {1}};
+
+    memcpy(key.bytes + 1, id->bytes, DEVICE_ID_BYTES);
+    return key;
+}
 
 static struct plain_key key_of(const struct device *device)
 {
     struct plain_key key = {0};
 
-    key.bytes[0] = device->has_id;
     if (device->has_id)
-        memcpy(key.bytes + 1, device->id.bytes, DEVICE_ID_BYTES);
-    else
-        memcpy(key.bytes + 1, device->key_sha256, sizeof(device->key_sha256));
+        return key_of_id(&device->id);
+    memcpy(key.bytes + 1, device->key_sha256, sizeof(device->key_sha256));
     return key;
 }
 
-static struct plain_group *find_or_add(struct devices *all, const struct plain_key *key)
+static uint32_t hash_of(const struct plain_key *key)
 {
-    struct plain_group *group;
+    return table_hash(key->bytes, sizeof(key->bytes));
+}
 
-    HASH_FIND(by_key, all->plain, key, sizeof(*key), group);
-    if (group != NULL)
-        return group;
-    group = mem_alloc(sizeof(*group));
-    group->key = *key;
-    HASH_ADD(by_key, all->plain, key, sizeof(group->key), group);
-    return group;
+static bool has_key(const void *entry, const void *key)
+{
+    struct plain_key own = key_of(entry);
+
+    return memcmp(&own, key, sizeof(own)) == 0;
+}
+
+static struct device *newest_of(const struct devices *all, const struct plain_key *key)
+{
+    return table_find(&all->plain, hash_of(key), has_key, key);
+}
+
+static void put_first(struct devices *all, const struct plain_key *key, struct device *was, struct device *is)
+{
+    if (was != NULL)
+        table_remove(&all->plain, hash_of(key), was);
+    if (is != NULL)
+        table_add(&all->plain, hash_of(key), is);
 }
 
 void plain_join(struct device *device)
@@ -49,48 +57,44 @@ void plain_join(struct device *device)
     if (device->peer.dialect == COAP_DEVICE_OS)
         return;
     struct plain_key key = key_of(device);
-    struct plain_group *group = find_or_add(device->all, &key);
-    if (group->count == PLAIN_SESSIONS_MAX)
-        link_end(group->sessions[0], SESSION_END_REPLACED, false); /* which makes it leave */
-    must(group->count < PLAIN_SESSIONS_MAX);
-    group->sessions[group->count++] = device;
-    device->plain = group;
+    struct device *newest = newest_of(device->all, &key), *oldest = newest;
+    unsigned count = newest != NULL;
+    for (; oldest != NULL && oldest->older_plain != NULL; oldest = oldest->older_plain)
+        count++;
+    if (count == PLAIN_SESSIONS_MAX)
+        link_end(oldest, SESSION_END_REPLACED, false); /* which makes it leave */
+    device->older_plain = newest;
+    device->is_plain = true;
+    put_first(device->all, &key, newest, device);
 }
 
 void plain_leave(struct device *device)
 {
-    struct plain_group *group = device->plain;
-    uint8_t i = 0;
-
-    if (group == NULL)
+    if (!device->is_plain)
         return;
-    device->plain = NULL;
-    while (group->sessions[i] != device)
-        i++;
-    group->count--;
-    memmove(&group->sessions[i], &group->sessions[i + 1],
-            (size_t)(group->count - i) * sizeof(group->sessions[0]));
-    if (group->count > 0)
-        return;
-    HASH_DELETE(by_key, device->all->plain, group);
-    free(group);
+    device->is_plain = false;
+    struct plain_key key = key_of(device);
+    struct device *newest = newest_of(device->all, &key);
+    if (newest == device) {
+        put_first(device->all, &key, device, device->older_plain);
+    } else {
+        while (newest->older_plain != device)
+            newest = newest->older_plain;
+        newest->older_plain = device->older_plain;
+    }
+    device->older_plain = NULL;
 }
 
 bool plain_revoke(struct devices *all, const struct device_id *id,
                   bool (*end)(struct device *device, const struct device_id *id))
 {
-    struct plain_key key = {.bytes = {1}};
-    struct device *sessions[PLAIN_SESSIONS_MAX];
-    struct plain_group *group;
+    struct plain_key key = key_of_id(id);
+    struct device *device = newest_of(all, &key), *older;
     bool found = false;
 
-    memcpy(key.bytes + 1, id->bytes, DEVICE_ID_BYTES);
-    HASH_FIND(by_key, all->plain, &key, sizeof(key), group);
-    if (group == NULL)
-        return false;
-    uint8_t count = group->count; /* each that ends leaves the group */
-    memcpy(sessions, group->sessions, sizeof(sessions));
-    for (uint8_t i = 0; i < count; i++)
-        found = end(sessions[i], id) || found;
+    for (; device != NULL; device = older) {
+        older = device->older_plain; /* the one that ends leaves the group */
+        found = end(device, id) || found;
+    }
     return found;
 }

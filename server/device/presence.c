@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define HEARD_EVERY_MS 1000
+#define HEARD_EVERY_MS                                                                                       \
+    1000 /* a device, and in a large fleet so much less often that the registry gets no more than */
+#define HEARD_PER_S 5000
 /* A message of ours is given up after 60 s and more (device-protocol 3.6). Whoever was heard this recently is
  * there. */
 #define THERE_MS 30000
@@ -134,7 +136,7 @@ void presence_watch_anew(struct devices *all, uint64_t now_ms)
 void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
 {
     struct device_facts facts;
-    char name[DEVICE_ID_TEXT_SIZE], release[16];
+    char name[DEVICE_ID_TEXT_SIZE], release[16], address[NET_ADDRESS_TEXT_SIZE];
 
     if (device->online)
         return;
@@ -146,7 +148,7 @@ void presence_begin(struct device *device, bool resumed, uint64_t now_ms)
     watch(device);
     link_fill_facts(device, &facts);
     log_info("device.online session=%016" PRIx64 " device=%s address=%s system=%s resumed=%d quarantined=%d",
-             facts.session_id, link_name(device, name), facts.address,
+             facts.session_id, link_name(device, name), net_path_format(address, &facts.path),
              hello_system_release(device->system_version, release), resumed, facts.quarantined);
     device->all->ops.online(device->all->ops.ctx, &facts, resumed);
 }
@@ -187,6 +189,11 @@ static bool is_afterword(const struct device *device, const uint8_t *data, size_
     return data[1] == COAP_POST && be16_load(data + 2) == device->goodbye_mid;
 }
 
+static uint64_t heard_every_ms(const struct devices *all)
+{
+    return HEARD_EVERY_MS * (1 + (uint64_t)all->count / HEARD_PER_S);
+}
+
 void presence_heard(struct device *device, const uint8_t *data, size_t data_len, uint64_t now_ms)
 {
     struct device_facts facts;
@@ -197,7 +204,7 @@ void presence_heard(struct device *device, const uint8_t *data, size_t data_len,
     }
     if (!device->online && !link_is_plain_client(device))
         return;
-    if (!device->has_id || now_ms < device->heard_told_ms + HEARD_EVERY_MS)
+    if (!device->has_id || now_ms < device->heard_told_ms + heard_every_ms(device->all))
         return;
     device->heard_told_ms = now_ms;
     link_fill_facts(device, &facts);

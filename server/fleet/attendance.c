@@ -53,8 +53,9 @@ struct entry { /* the newest of one device */
     enum list list;
     int online;       /* -1 as before, 0, 1 */
     bool ends_newest; /* went offline after the newest beginning there was, which may not be written yet */
+    bool has_path;
+    struct net_path path; /* when has_path */
     uint64_t heard_wall_ms, session_id, session_epoch;
-    char ip[NET_ADDRESS_TEXT_SIZE];
     UT_hash_handle hh;
     struct entry *prev, *next;
 };
@@ -66,7 +67,7 @@ struct turn { /* one beginning or end of a connection */
     const char *reason; /* static text; NULL: a beginning */
     bool resumed, has_goodbye;
     struct device_goodbye goodbye;
-    char ip[NET_ADDRESS_TEXT_SIZE];
+    struct net_path path;
 };
 
 struct attendance {
@@ -184,10 +185,16 @@ static struct turn *add_turn(struct attendance *p, const struct device_facts *fa
     t->id = facts->id;
     t->session_id = facts->session_id;
     t->at_wall_ms = clock_wall_ms();
-    snprintf(t->ip, sizeof t->ip, "%s", facts->ip);
+    t->path = facts->path;
     DL_APPEND(p->turns, t);
     p->turn_count++;
     return t;
+}
+
+static void set_path(struct entry *e, const struct device_facts *facts)
+{
+    e->path = facts->path;
+    e->has_path = true;
 }
 
 void attendance_online(void *ctx, const struct device_facts *facts, bool resumed)
@@ -198,7 +205,7 @@ void attendance_online(void *ctx, const struct device_facts *facts, bool resumed
     e->ends_newest = false;
     e->session_id = facts->session_id;
     e->session_epoch = facts->session_epoch;
-    snprintf(e->ip, sizeof e->ip, "%s", facts->ip);
+    set_path(e, facts);
     add_turn(p, facts)->resumed = resumed;
 }
 
@@ -206,7 +213,7 @@ void attendance_heard(void *ctx, const struct device_facts *facts, uint64_t wall
 {
     struct attendance *p = ((struct fleet *)ctx)->attendance;
     struct entry *e = touch(p, facts, wall_ms, LIST_HEARD);
-    snprintf(e->ip, sizeof e->ip, "%s", facts->ip);
+    set_path(e, facts);
 }
 
 void attendance_offline(void *ctx, const struct device_facts *facts, enum device_offline_reason reason,
@@ -306,6 +313,7 @@ static void on_written(void *arg, enum pg_err err, const struct pg_result *resul
 
 static void add_entry(struct sql_array *columns, const struct entry *e)
 {
+    char ip[NET_ADDRESS_TEXT_SIZE];
     sql_array_bytes(&columns[IDS], e->id.bytes, sizeof e->id.bytes);
     if (e->online < 0)
         sql_array_null(&columns[ONLINES]);
@@ -315,7 +323,7 @@ static void add_entry(struct sql_array *columns, const struct entry *e)
         sql_array_int(&columns[HEARDS], (int64_t)e->heard_wall_ms);
     else
         sql_array_null(&columns[HEARDS]);
-    sql_array_text(&columns[IPS], *e->ip ? e->ip : NULL);
+    sql_array_text(&columns[IPS], e->has_path ? net_path_format_ip(ip, &e->path) : NULL);
     if (e->ends_newest)
         sql_array_null(&columns[SESSIONS]);
     else
@@ -340,11 +348,12 @@ static void add_goodbye(struct sql_array *column, const struct turn *t)
 
 static void add_turn_row(struct sql_array *columns, const struct turn *t)
 {
+    char ip[NET_ADDRESS_TEXT_SIZE];
     sql_array_bytes(&columns[T_IDS], t->id.bytes, sizeof t->id.bytes);
     sql_array_int(&columns[T_SESSIONS], (int64_t)t->session_id);
     sql_array_int(&columns[T_ATS], (int64_t)t->at_wall_ms);
     sql_array_text(&columns[T_REASONS], t->reason);
-    sql_array_text(&columns[T_IPS], t->ip);
+    sql_array_text(&columns[T_IPS], net_path_format_ip(ip, &t->path));
     sql_array_bool(&columns[T_RESUMED], t->resumed);
     add_goodbye(&columns[T_GOODBYES], t);
 }

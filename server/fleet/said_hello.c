@@ -38,6 +38,7 @@ void said_hello(void *ctx, const struct device_facts *facts, const struct hello 
 {
     struct fleet *f = ctx;
     struct fleet_number session;
+    char ip[NET_ADDRESS_TEXT_SIZE];
     char *text = hello_json(hello);
     bool binds = spki_len > 0 && (enrol || facts->quarantined);
     struct pg_param params[] = {
@@ -47,7 +48,7 @@ void said_hello(void *ctx, const struct device_facts *facts, const struct hello 
                                    : "known"),
         fleet_int(&session, (int64_t)facts->session_id),
         binds ? pg_bytes(spki, spki_len) : pg_text(NULL),
-        pg_text(facts->ip),
+        pg_text(net_path_format_ip(ip, &facts->path)),
         pg_text(text),
     };
     pg_exec(f->pg, &store_hello, params, f->settings.hold_ms, PG_RETRY, said_answer_give,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "handshake/ccm.h"
 
 #define RECORD_NONCE_BYTES 12
 #define RECORD_AAD_MAX (8 + 1 + 1 + 1 + 2 + 8 + RECORD_CID_MAX + 2)
@@ -41,18 +40,11 @@ static EVP_CIPHER_CTX *scratch(uint8_t cipher, bool seal)
     return ctx;
 }
 
-static bool by_instructions(const struct record_state *s)
-{
-    return s->cipher != RECORD_GCM && ccm_is_available();
-}
-
 static bool aead_open(const struct record_state *s, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
                       uint8_t *text, size_t text_len, uint8_t *tag)
 {
-    int len;
-    if (by_instructions(s))
-        return ccm_open(s->read_key, nonce, aad, aad_len, text, text_len, tag, tag_bytes(s));
     EVP_CIPHER_CTX *ctx = scratch(s->cipher, false);
+    int len;
     if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)tag_bytes(s), tag) != 1 ||
         EVP_DecryptInit_ex(ctx, NULL, NULL, s->read_key, nonce) != 1)
         return false;
@@ -67,12 +59,8 @@ static bool aead_open(const struct record_state *s, const uint8_t *nonce, const 
 static bool aead_seal(const struct record_state *s, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
                       uint8_t *text, size_t text_len, uint8_t *tag)
 {
-    int len;
-    if (by_instructions(s)) {
-        ccm_seal(s->write_key, nonce, aad, aad_len, text, text_len, tag, tag_bytes(s));
-        return true;
-    }
     EVP_CIPHER_CTX *ctx = scratch(s->cipher, true);
+    int len;
     if (EVP_EncryptInit_ex(ctx, NULL, NULL, s->write_key, nonce) != 1)
         return false;
     if (s->cipher != RECORD_GCM && EVP_EncryptUpdate(ctx, NULL, &len, NULL, (int)text_len) != 1)

@@ -124,6 +124,7 @@ static bool get_owner(struct bytes_reader r, struct session_image *image)
     image->owner_len = bytes_left(&r);
     if (image->owner_len > sizeof image->owner)
         return false;
+    memset(image->owner, 0, sizeof image->owner); /* of two such sections the second one counts */
     get_fixed(&r, image->owner, image->owner_len);
     return true;
 }

@@ -19,6 +19,8 @@ DEVICES = [{"id": ARGON, "platform": "argon", "system_version": 5501}, {"id": BO
 def fleet(new_cyand, new_swarm, redis):
     cyand = new_cyand(**redis.settings)
     swarm = new_swarm(cyand, file=DEVICES, **FAST).wait_connected(len(DEVICES))
+    wait_until(lambda: cyand.query("SELECT count(*) FROM device WHERE functions IS NOT NULL") == [[str(len(DEVICES))]],
+               "all are described, the old one when asked", 20)
     return cyand, swarm
 
 
@@ -45,7 +47,7 @@ def test_it_moves_while_the_server_restarts(fleet, device, how):
     cyand, swarm = fleet
     restart(cyand, how)
     resume(swarm, device)
-    assert is_connected(cyand, device)
+    wait_until(lambda: is_connected(cyand, device), "the registry knows", 5)
     answer = cyand.rest().request("POST", f"/v1/devices/{device}/analogread", form={"arg": "A3"})
     assert answer.status == 200, "its describe of before is known"
     assert cyand.metrics().sum("cyan_sessions_moved_total") + cyand.metrics().sum("cyan_session_store_taken_total") > 0
@@ -87,7 +89,7 @@ def test_three_cold_boots_without_an_answer_and_then_a_handshake(fleet, redis):
         os.kill(cyand.pid, signal.SIGCONT)
     first = len(swarm.notices)
     swarm.wait_notice("online", BORON, first=first, deadline_s=60)
-    assert is_connected(cyand, BORON)
+    wait_until(lambda: is_connected(cyand, BORON), "the registry knows", 5)
     wait_until(lambda: cyand.metrics().sum("cyan_sessions") == len(redis.keys("s:*")) == len(DEVICES),
                "the old session is gone, here and in Redis", 10)
     check_report(swarm.finish(), len(DEVICES) + 1)

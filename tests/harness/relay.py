@@ -23,6 +23,7 @@ class Relay:
         self._lock = threading.Lock()
         self._upstreams = {}  # device address -> socket toward the server
         self._log = []
+        self._muted = False
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._front.bind(("127.0.0.1", 0))
         self._front.setblocking(False)
@@ -60,6 +61,11 @@ class Relay:
             old.close()
             return fresh.getsockname()[1]
 
+    def mute(self, muted=True):
+        """From now on nothing the server says reaches a device; what it says is kept in the log all the same."""
+        with self._lock:
+            self._muted = muted
+
     def forge(self, device, data):
         """Sends the server what the device never said, from its address."""
         with self._lock:
@@ -94,7 +100,8 @@ class Relay:
             else:
                 data = key.fileobj.recv(65536)
                 self._keep(False, key.data, key.fileobj, data)
-                self._front.sendto(data, key.data)
+                if not self._muted:
+                    self._front.sendto(data, key.data)
         except OSError:  # the other side is away, or the socket was just replaced: lost, as on any network
             pass
 

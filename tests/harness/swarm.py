@@ -1,12 +1,21 @@
 """cyan-swarm: simulated devices, driven over its --control lines (loadtest/README.md)."""
 
+import hashlib
 import json
+import struct
 import subprocess
 import threading
 
 from . import paths, processes
 from .cyand import clean_environment
 from .waiting import wait_until
+
+
+def mixed_value(device, name, detail):
+    """What a simulated device's function `mix` or `mixTwo` returns for an argument, and `anInt` at its read number detail;
+    aBool is its lowest bit, aDouble it / 256, aString DEVICE:NUMBER."""
+    digest = hashlib.sha256(f"{device}\n{name}\n{detail}".encode()).digest()
+    return struct.unpack(">i", digest[:4])[0]
 
 
 class Swarm:
@@ -113,6 +122,10 @@ class Swarm:
         wait_until(connected, lambda: f"{count} devices online, {len(self.online())} are: {self.said()}", deadline_s)
         return self
 
+    def cold_boot(self, device):
+        """Memory lost but for the session."""
+        self.command("cold_boot", device)
+
     def handshakes(self):
         return self.status()["stats"]["handshakes_ok"]
 
@@ -145,6 +158,84 @@ class Swarm:
                 self._process.stdin.close()
             except BrokenPipeError:
                 pass
+        for reader in self._readers:
+            reader.join(10)
+        fatal = [line for line in self._errors if "Sanitizer" in line or "runtime error" in line or "must.failed" in line]
+        assert not fatal, "\n".join(self._errors[-60:])
+
+
+class Hold:
+    """Very many devices, at rest but for those that a phase wakes: cyan-swarm hold. They follow from the folder's name and
+    are enrolled by a script, in one transaction; resuming=PATH goes on with sessions that save() has kept there. Other options
+    are flags, as with Swarm."""
+
+    def __init__(self, cyand, folder, devices, address=None, seed=None, enrol=True, resuming=None, **options):
+        folder.mkdir()
+        self.devices = devices
+        who = ["--devices", devices, "--seed", seed or folder.name, "--platforms", options.pop("platforms", "p2")]
+        if enrol:
+            script = folder / "enrol.sql"
+            subprocess.run([str(word) for word in [paths.SWARM, "keys", "--derive-keys", "--sql", script, *who]], check=True,
+                           env=clean_environment(), stdin=subprocess.DEVNULL)
+            subprocess.run(["psql", "-X", "-q", "-d", cyand.postgres.conninfo(cyand.database), "-f", script], check=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        address = address or cyand.address
+        argv = [paths.SWARM, "hold", "--control", "--server", f"{address[0]}:{address[1]}", "--server-key",
+                cyand.settings["keys_dir"] / "server_key.der", *who]
+        argv += ["--load", resuming] if resuming else []
+        for name, value in options.items():
+            flag = "--" + name.replace("_", "-")
+            argv += [flag] if value is True else [flag, value]
+        self.lines, self._errors = [], []
+        self._process = processes.start(argv, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        self._readers = [threading.Thread(target=Swarm._read, args=(self._process.stdout, self._take), daemon=True),
+                         threading.Thread(target=Swarm._read, args=(self._process.stderr, self._errors.append), daemon=True)]
+        for reader in self._readers:
+            reader.start()
+
+    def _take(self, line):
+        self.lines.append(json.loads(line))
+
+    def wait_line(self, event, first=0, deadline_s=120):
+        """The next line of this kind: the figures of a phase."""
+        def said():
+            assert self._process.poll() is None, f"cyan-swarm ended with {self._process.returncode}: {self._errors[-20:]}"
+            return next((line for line in self.lines[first:] if line["event"] in (event, "error")), None)
+
+        line = wait_until(said, lambda: f"cyan-swarm hold says {event}; it said {self.lines[-3:]} {self._errors[-20:]}", deadline_s)
+        assert line["event"] == event, line
+        return line
+
+    def command(self, cmd, **fields):
+        """Returns from where in lines to look for what comes of it."""
+        first = len(self.lines)
+        self._process.stdin.write((json.dumps({"cmd": cmd, **fields}) + "\n").encode())
+        self._process.stdin.flush()
+        self.wait_line("ok", first)
+        return first
+
+    def phase(self, cmd, deadline_s=240, **fields):
+        """ramp, wake or storm: its figures, once it is over."""
+        return self.wait_line(cmd, self.command(cmd, **fields), deadline_s)
+
+    def status(self):
+        return self.wait_line("status", self.command("status"))
+
+    def save(self, path):
+        self.command("save", file=str(path))
+
+    def close(self):
+        if not self._process.stdin.closed:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            pass
+        processes.stop(self._process)
         for reader in self._readers:
             reader.join(10)
         fatal = [line for line in self._errors if "Sanitizer" in line or "runtime error" in line or "must.failed" in line]

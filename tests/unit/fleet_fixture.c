@@ -190,8 +190,9 @@ struct device_facts fleet_test_facts(unsigned n, uint64_t session_id)
 {
     struct device_facts facts = {
         .id = fleet_test_id(n), .session_id = session_id, .profile = SESSION_DEVICE_OS};
-    snprintf(facts.ip, sizeof facts.ip, "192.0.2.%u", n % 250);
-    snprintf(facts.address, sizeof facts.address, "192.0.2.%u:5684", n % 250);
+    const uint8_t peer_ip[16] = {[10] = 0xff, 0xff, 192, 0, 2, (uint8_t)(n % 250)};
+    memcpy(facts.path.peer_ip, peer_ip, sizeof peer_ip);
+    facts.path.peer_port = 5684;
     return facts;
 }
 
