@@ -161,6 +161,24 @@ void bytes_put(struct bytes_writer *w, const void *data, size_t data_len)
         memcpy(p, data, data_len);
 }
 
+size_t decimal_encode(char out[DECIMAL_TEXT_SIZE], int64_t value)
+{
+    char digits[DECIMAL_TEXT_SIZE];
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    size_t at = sizeof(digits), len = 0;
+
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        out[len++] = '-';
+    memcpy(out + len, digits + at, sizeof(digits) - at);
+    len += sizeof(digits) - at;
+    out[len] = '\0';
+    return len;
+}
+
 void hex_encode(char *out, const void *data, size_t data_len)
 {
     static const char digits[] = "0123456789abcdef";

@@ -79,6 +79,9 @@ static inline void be64_store(uint8_t *p, uint64_t v)
     be32_store(p + 4, (uint32_t)v);
 }
 
+/* Decimal, NUL-terminated; returns the number of characters before that. */
+#define DECIMAL_TEXT_SIZE 21
+size_t decimal_encode(char out[DECIMAL_TEXT_SIZE], int64_t value);
 /* out: 2 * data_len + 1 bytes, lowercase, NUL-terminated. */
 void hex_encode(char *out, const void *data, size_t data_len);
 /* Exactly 2 * data_len digits of either case, no more. False and out undefined otherwise. */

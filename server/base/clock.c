@@ -31,14 +31,23 @@ uint64_t clock_wall_ms(void)
 
 void clock_format(char out[CLOCK_TEXT_SIZE], uint64_t wall_ms)
 {
+    static _Thread_local char text[CLOCK_TEXT_SIZE]; /* of that second: there are many lines in one */
+    static _Thread_local time_t text_s = -1;
     struct tm tm;
 
     if (wall_ms > WALL_MAX_MS)
         wall_ms = WALL_MAX_MS;
     time_t wall_s = (time_t)(wall_ms / 1000);
-    must(gmtime_r(&wall_s, &tm) == &tm);
-    size_t used = strftime(out, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + used, CLOCK_TEXT_SIZE - used, ".%03uZ", (unsigned)(wall_ms % 1000));
+    if (wall_s != text_s) {
+        must(gmtime_r(&wall_s, &tm) == &tm);
+        must(strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.000Z", &tm) == CLOCK_TEXT_SIZE - 1);
+        text_s = wall_s;
+    }
+    memcpy(out, text, sizeof(text));
+    unsigned ms = (unsigned)(wall_ms % 1000);
+    out[20] = (char)('0' + ms / 100);
+    out[21] = (char)('0' + ms / 10 % 10);
+    out[22] = (char)('0' + ms % 10);
 }
 
 /* Exactly `count` digits at *at, which moves past them; -1 when they are not there. */

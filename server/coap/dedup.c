@@ -95,11 +95,30 @@ void coap_dedup_put(struct coap_peer *peer, uint16_t mid, const uint8_t *answer,
     coap_link_watch_expiry(peer);
 }
 
+#define MIDS_AT_ONCE 16 /* the compiler makes one or two vectors of them */
+
+/* In any slot, used or not: almost every request is new, and has to be told from all others. */
+static bool may_have(const struct coap_dedup *dedup, uint16_t mid)
+{
+    if (dedup->size < MIDS_AT_ONCE)
+        return true;
+    for (unsigned i = 0; i < dedup->size; i += MIDS_AT_ONCE) {
+        uint16_t hits = 0;
+        for (unsigned j = 0; j < MIDS_AT_ONCE; j++)
+            hits = (uint16_t)(hits | (dedup->mids[i + j] == mid));
+        if (hits)
+            return true;
+    }
+    return false;
+}
+
 bool coap_dedup_find(const struct coap_peer *peer, uint16_t mid, uint64_t now_ms, const uint8_t **answer,
                      size_t *answer_len)
 {
     const struct coap_dedup *dedup = peer->dedup;
 
+    if (peer->dedup_count == 0 || !may_have(dedup, mid))
+        return false;
     for (unsigned i = peer->dedup_count; i-- > 0;) {
         unsigned slot = slot_of(dedup, i);
         if (dedup->mids[slot] != mid)

@@ -1,8 +1,6 @@
 /* sql_array.c: array literals as PostgreSQL documentation 8.15.6 describes them. */
 #include "fleet/sql_array.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,20 +57,24 @@ void sql_array_text(struct sql_array *a, const char *value)
     }
     separate(a);
     put(a, "\"", 1);
-    for (const char *c = value; *c; c++) {
-        if (*c == '"' || *c == '\\')
+    for (const char *c = value; *c;) {
+        size_t plain = strcspn(c, "\"\\");
+        put(a, c, plain);
+        c += plain;
+        if (*c) {
             put(a, "\\", 1);
-        put(a, c, 1);
+            put(a, c++, 1);
+        }
     }
     put(a, "\"", 1);
 }
 
 void sql_array_int(struct sql_array *a, int64_t value)
 {
-    char text[24];
-    int text_len = snprintf(text, sizeof text, "%" PRId64, value);
+    char text[DECIMAL_TEXT_SIZE];
+    size_t text_len = decimal_encode(text, value);
     separate(a);
-    put(a, text, (size_t)text_len);
+    put(a, text, text_len);
 }
 
 void sql_array_bool(struct sql_array *a, bool value)

@@ -43,40 +43,26 @@ static void on_retransmit_deadline(struct deadline *d, uint64_t now_ms)
 static void on_set_timer(void *ctx, uint32_t intermediate_ms, uint32_t final_ms)
 {
     struct handshake *h = ctx;
+    h->timer_intermediate_ms = h->timer_final_ms = 0;
+    deadline_cancel(h->deadlines, &h->retransmit);
+    if (final_ms == 0)
+        return;
     uint64_t now_ms = clock_ms();
-    h->timer_intermediate_ms = final_ms ? now_ms + intermediate_ms : 0;
-    h->timer_final_ms = final_ms ? now_ms + final_ms : 0;
-    if (final_ms)
-        deadline_set(h->deadlines, &h->retransmit, h->timer_final_ms, on_retransmit_deadline);
-    else
-        deadline_cancel(h->deadlines, &h->retransmit);
+    h->timer_intermediate_ms = now_ms + intermediate_ms;
+    h->timer_final_ms = now_ms + final_ms;
+    deadline_set(h->deadlines, &h->retransmit, h->timer_final_ms, on_retransmit_deadline);
 }
 
 /* mbedtls_ssl_get_timer_t: -1 cancelled, 0 running, 1 intermediate passed, 2 final passed. */
 static int on_get_timer(void *ctx)
 {
     const struct handshake *h = ctx;
-    uint64_t now_ms = clock_ms();
     if (h->timer_final_ms == 0)
         return -1;
+    uint64_t now_ms = clock_ms();
     if (now_ms >= h->timer_final_ms)
         return 2;
     return now_ms >= h->timer_intermediate_ms ? 1 : 0;
-}
-
-/* Master secret and randoms, for our own key block (RFC 5246 6.3). */
-static void on_export_keys(void *ctx, mbedtls_ssl_key_export_type type, const unsigned char *secret,
-                           size_t secret_len, const unsigned char client_random[32],
-                           const unsigned char server_random[32], mbedtls_tls_prf_types prf)
-{
-    struct handshake *h = ctx;
-    if (type != MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET || secret_len != sizeof h->master ||
-        prf != MBEDTLS_SSL_TLS_PRF_SHA256)
-        return;
-    memcpy(h->master, secret, sizeof h->master);
-    memcpy(h->client_server_random, client_random, 32);
-    memcpy(h->client_server_random + 32, server_random, 32);
-    h->has_master = true;
 }
 
 struct handshake *handshake_new(struct handshake_shared *shared, const struct client_hello *hello,
@@ -102,7 +88,6 @@ struct handshake *handshake_new(struct handshake_shared *shared, const struct cl
     hooks_attach(&h->ssl, &h->hooks);
     mbedtls_ssl_set_bio(&h->ssl, h, on_send, on_receive, NULL);
     mbedtls_ssl_set_timer_cb(&h->ssl, h, on_set_timer, on_get_timer);
-    mbedtls_ssl_set_export_keys_cb(&h->ssl, on_export_keys, h);
     mbedtls_ssl_set_mtu(&h->ssl, MTU_BYTES);
     must(mbedtls_ssl_set_client_transport_id(&h->ssl, (const unsigned char *)path, sizeof *path) == 0);
     must(mbedtls_ssl_set_cid(&h->ssl, MBEDTLS_SSL_CID_ENABLED, h->cid, sizeof h->cid) == 0);
@@ -164,7 +149,7 @@ static void run(struct handshake *h)
     hooks_leave();
     if (ret == MBEDTLS_ERR_SSL_WANT_READ || ret == MBEDTLS_ERR_SSL_WANT_WRITE)
         return;
-    if (ret != 0 || !h->has_master) {
+    if (ret != 0 || !h->hooks.has_read_key || !h->hooks.has_write_key) {
         if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
             h->alert = h->ssl.in_msg[1];
         fail(h, ret == 0 ? HANDSHAKE_MALFORMED : outcome_of(h, ret));
@@ -279,19 +264,12 @@ void handshake_expire(struct handshake *h)
 
 void handshake_take_record(const struct handshake *h, struct record_state *record)
 {
-    uint8_t block[40], randoms[64];
-    memset(record, 0, sizeof *record);
-    memcpy(randoms, h->client_server_random + 32, 32); /* server random first, RFC 5246 6.3 */
-    memcpy(randoms + 32, h->client_server_random, 32);
-    must(mbedtls_ssl_tls_prf(MBEDTLS_SSL_TLS_PRF_SHA256, h->master, sizeof h->master, "key expansion",
-                             randoms, sizeof randoms, block, sizeof block) == 0);
-    memcpy(record->read_key, block, 16);
-    memcpy(record->write_key, block + 16, 16);
-    memcpy(record->read_iv, block + 32, 4);
-    memcpy(record->write_iv, block + 36, 4);
-    bytes_wipe(block, sizeof block);
-
     const mbedtls_ssl_transform *transform = h->ssl.transform_in;
+    memset(record, 0, sizeof *record);
+    memcpy(record->read_key, h->hooks.read_key, sizeof record->read_key);
+    memcpy(record->write_key, h->hooks.write_key, sizeof record->write_key);
+    memcpy(record->read_iv, transform->iv_dec, sizeof record->read_iv); /* the implicit part, RFC 5288 3 */
+    memcpy(record->write_iv, transform->iv_enc, sizeof record->write_iv);
     record->own_cid_len = transform->in_cid_len;
     memcpy(record->own_cid, transform->in_cid, transform->in_cid_len);
     record->peer_cid_len = transform->out_cid_len;

@@ -53,8 +53,6 @@ struct handshake {
     uint8_t psk[64];
     size_t psk_len;
 
-    uint8_t master[48], client_server_random[64];
-    bool has_master;
     uint8_t leaf_spki[SESSION_SPKI_MAX]; /* X.509: key of the client's certificate */
     size_t leaf_spki_len;
     char leaf_cn[SESSION_IDENTITY_MAX + 1];

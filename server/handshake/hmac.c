@@ -22,10 +22,10 @@ int __wrap_mbedtls_md_hmac_finish(mbedtls_md_context_t *ctx, unsigned char *outp
 static void hash_pad(uint32_t state[8], const uint8_t *key, size_t key_len, uint8_t fill)
 {
     mbedtls_sha256_context hash;
-    uint8_t pad[BLOCK_BYTES];
-    memset(pad, fill, sizeof pad);
-    for (size_t i = 0; i < key_len; i++)
-        pad[i] ^= key[i];
+    uint8_t pad[BLOCK_BYTES] = {0};
+    memcpy(pad, key, key_len);
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] ^= fill;
     mbedtls_sha256_init(&hash);
     must(mbedtls_sha256_starts(&hash, 0) == 0 && mbedtls_sha256_update(&hash, pad, sizeof pad) == 0);
     memcpy(state, hash.state, sizeof hash.state);

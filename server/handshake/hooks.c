@@ -43,10 +43,16 @@ int __wrap_mbedtls_cipher_auth_decrypt_ext(mbedtls_cipher_context_t *ctx, const 
                                            const unsigned char *input, size_t ilen, unsigned char *output,
                                            size_t output_len, size_t *olen, size_t tag_len);
 
+int __real_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned char *key, int key_bits,
+                                 const mbedtls_operation_t operation);
+int __wrap_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned char *key, int key_bits,
+                                 const mbedtls_operation_t operation);
+
 static _Thread_local struct hooks *running;
 
 void hooks_attach(mbedtls_ssl_context *ssl, struct hooks *hooks)
 {
+    hooks->ssl = ssl;
     mbedtls_ssl_set_user_data_p(ssl, hooks);
 }
 
@@ -236,4 +242,22 @@ int __wrap_mbedtls_cipher_auth_decrypt_ext(mbedtls_cipher_context_t *ctx, const 
     const unsigned char *data = draft_data(ad, &ad_len, draft);
     return __real_mbedtls_cipher_auth_decrypt_ext(ctx, iv, iv_len, data, ad_len, input, ilen, output,
                                                   output_len, olen, tag_len);
+}
+
+/* The keys of the handshake's records are what our own record layer goes on with: taken here, the key block
+ * need not be derived once more. A mode of operation sets its block cipher's key by the same function. */
+int __wrap_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned char *key, int key_bits,
+                                 const mbedtls_operation_t operation)
+{
+    const mbedtls_ssl_transform *transform = running ? running->ssl->transform_negotiate : NULL;
+    if (transform && key_bits == 8 * (int)sizeof running->read_key) {
+        if (ctx == &transform->cipher_ctx_dec) {
+            memcpy(running->read_key, key, sizeof running->read_key);
+            running->has_read_key = true;
+        } else if (ctx == &transform->cipher_ctx_enc) {
+            memcpy(running->write_key, key, sizeof running->write_key);
+            running->has_write_key = true;
+        }
+    }
+    return __real_mbedtls_cipher_setkey(ctx, key, key_bits, operation);
 }

@@ -44,18 +44,31 @@ bool net_path_same_peer(const struct net_path *a, const struct net_path *b)
 
 const char *net_path_format_ip(char out[NET_ADDRESS_TEXT_SIZE], const struct net_path *path)
 {
-    const char *text = net_path_is_v4(path)
-                           ? inet_ntop(AF_INET, path->peer_ip + 12, out, NET_ADDRESS_TEXT_SIZE)
-                           : inet_ntop(AF_INET6, path->peer_ip, out, NET_ADDRESS_TEXT_SIZE);
-    return text ? text : "?";
+    if (!net_path_is_v4(path)) {
+        const char *text = inet_ntop(AF_INET6, path->peer_ip, out, NET_ADDRESS_TEXT_SIZE);
+        return text ? text : "?";
+    }
+    size_t len = 0; /* inet_ntop takes a microsecond for these, several times a handshake */
+    for (int i = 12; i < 16; i++) {
+        len += decimal_encode(out + len, path->peer_ip[i]);
+        out[len++] = '.';
+    }
+    out[len - 1] = '\0';
+    return out;
 }
 
 const char *net_path_format(char out[NET_ADDRESS_TEXT_SIZE], const struct net_path *path)
 {
-    char ip[NET_ADDRESS_TEXT_SIZE];
-    net_path_format_ip(ip, path);
-    (void)snprintf(out, NET_ADDRESS_TEXT_SIZE, net_path_is_v4(path) ? "%.45s:%u" : "[%.45s]:%u", ip,
-                   (unsigned)path->peer_port);
+    if (!net_path_is_v4(path)) {
+        char ip[NET_ADDRESS_TEXT_SIZE];
+        net_path_format_ip(ip, path);
+        (void)snprintf(out, NET_ADDRESS_TEXT_SIZE, "[%.45s]:%u", ip, (unsigned)path->peer_port);
+        return out;
+    }
+    net_path_format_ip(out, path);
+    size_t len = strlen(out);
+    out[len++] = ':';
+    (void)decimal_encode(out + len, path->peer_port);
     return out;
 }
 

@@ -1,8 +1,10 @@
 /* test_base_bytes.c: bounded reading and writing, hex, comparing secrets, device ids, quoting for the log. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +190,20 @@ static void level_names_are_exact(void **state)
     log_set_level(LOG_INFO);
 }
 
+static void decimals_are_as_printf_writes_them(void **state)
+{
+    static const int64_t values[] = {0,         1,        -1, 9, 10, 65535, 1404342900409, -1404342900409,
+                                     INT64_MAX, INT64_MIN};
+    char text[DECIMAL_TEXT_SIZE], want[32];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        snprintf(want, sizeof(want), "%" PRId64, values[i]);
+        assert_int_equal(decimal_encode(text, values[i]), strlen(want));
+        assert_string_equal(text, want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_reader_never_passes_its_end),
         cmocka_unit_test(a_writer_never_passes_its_end),
         cmocka_unit_test(hex_goes_both_ways_and_refuses_the_rest),
+        cmocka_unit_test(decimals_are_as_printf_writes_them),
         cmocka_unit_test(secrets_compare_and_vanish),
         cmocka_unit_test(device_ids_are_24_digits),
         cmocka_unit_test(quoted_text_is_one_harmless_word),
