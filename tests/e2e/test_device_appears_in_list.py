@@ -396,6 +396,7 @@ def test_silence_is_offline_and_a_word_is_online_again(new_cyand, new_swarm):
     swarm = new_swarm(cyand, file=[{"id": device, "platform": ARGON}], keepalive=3600)
     swarm.wait_connected(1)
     rest = cyand.rest()
+    wait_until(lambda: rest.device(device)["connected"] is True, "the registry knows")
     wait_until(lambda: rest.device(device)["connected"] is False, "silence is offline")
     heard = rest.device(device)["last_heard"]
     assert cyand.metrics().sum("cyan_sessions") == 1, "its session is kept"
