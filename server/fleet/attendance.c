@@ -76,6 +76,7 @@ struct attendance {
     struct entry *lists[LIST_COUNT]; /* each entry is in one, oldest first */
     uint64_t heard_due_ms;           /* when those of LIST_HEARD are to be written, while there are any */
     struct turn *turns;              /* ours; the first sent_turns are in flight */
+    struct turn *unsent;             /* the first that is not, NULL when all are */
     size_t turn_count, sent_turns;
     bool in_flight;
     struct deadline flush;
@@ -170,12 +171,13 @@ static struct entry *touch(struct attendance *p, const struct device_facts *fact
     return e;
 }
 
+_Static_assert(ATTENDANCE_TURNS_MAX > ATTENDANCE_BATCH_MAX, "add_turn: one that is not in flight");
+
 static struct turn *add_turn(struct attendance *p, const struct device_facts *facts)
 {
     if (p->turn_count >= ATTENDANCE_TURNS_MAX) {
-        struct turn *oldest = p->turns;
-        for (size_t i = 0; i < p->sent_turns; i++) /* at most one batch */
-            oldest = oldest->next;
+        struct turn *oldest = p->unsent;
+        p->unsent = oldest->next;
         DL_DELETE(p->turns, oldest);
         free(oldest);
         p->turn_count--;
@@ -187,6 +189,8 @@ static struct turn *add_turn(struct attendance *p, const struct device_facts *fa
     t->at_wall_ms = clock_wall_ms();
     t->path = facts->path;
     DL_APPEND(p->turns, t);
+    if (!p->unsent)
+        p->unsent = t;
     p->turn_count++;
     return t;
 }
@@ -263,6 +267,7 @@ static void settle_turns(struct attendance *p, bool written)
         p->sent_turns--;
     }
     p->sent_turns = 0;
+    p->unsent = p->turns;
 }
 
 static void finish_drain(void *ctx)
@@ -386,8 +391,8 @@ static void write_batch(struct attendance *p)
     size_t taken = take(p, LIST_TURNED, 0, columns);
     if (heard_is_due)
         take(p, LIST_HEARD, taken, columns);
-    for (const struct turn *t = p->turns; t && p->sent_turns < ATTENDANCE_BATCH_MAX; t = t->next) {
-        add_turn_row(columns, t);
+    for (; p->unsent && p->sent_turns < ATTENDANCE_BATCH_MAX; p->unsent = p->unsent->next) {
+        add_turn_row(columns, p->unsent);
         p->sent_turns++;
     }
     params[0] = fleet_int(&node, p->f->settings.node_id);
