@@ -4,7 +4,8 @@
 ALTER TABLE device ADD COLUMN online_epoch bigint NOT NULL DEFAULT 0;
 
 -- As before; and: only the session of the last Hello makes a device online, and of what is said about one session only what
--- its latest holder says counts.
+-- its latest holder says counts. A node whose lease had lapsed says once more which devices are online, because others may
+-- have marked them offline: a beginning of what has begun on the node already, and has not ended, is none.
 DROP FUNCTION store_presence;
 CREATE FUNCTION store_presence(node integer, ids bytea[], onlines boolean[], heards bigint[], ips text[],
                                sessions bigint[], epochs bigint[], c_ids bytea[], c_sessions bigint[], c_ats bigint[],
@@ -40,6 +41,12 @@ BEGIN
     SELECT c.id, c.session, from_ms(c.at), c.ip, node, c.resumed
       FROM unnest(c_ids, c_sessions, c_ats, c_reasons, c_ips, c_resumed) AS c (id, session, at, reason, ip, resumed)
      WHERE c.reason IS NULL AND EXISTS (SELECT FROM device d WHERE d.id = c.id)
+       AND NOT EXISTS (SELECT FROM device_connection o
+                        WHERE o.device_id = c.id AND o.session_id = c.session AND o.node_id = node AND o.ended_at IS NULL
+                          AND o.started_at <= from_ms(c.at)
+                          AND NOT EXISTS (SELECT FROM unnest(c_ids, c_sessions, c_ats, c_reasons) AS e (id, session, at, reason)
+                                           WHERE e.reason IS NOT NULL AND e.id = c.id AND e.session = c.session
+                                             AND e.at BETWEEN to_ms(o.started_at) AND c.at))
     ON CONFLICT DO NOTHING;
     -- each end closes what of its session began before it, on this node or on those that had it before
     UPDATE device_connection o SET
@@ -53,9 +60,11 @@ BEGIN
              WHERE c.reason IS NOT NULL
              ORDER BY open.device_id, open.session_id, open.started_at, c.at) e
      WHERE o.device_id = e.device_id AND o.session_id = e.session_id AND o.started_at = e.started_at;
-    DELETE FROM device_connection o
-     USING (SELECT id, (SELECT k.started_at FROM device_connection k WHERE k.device_id = id
-                         ORDER BY k.started_at DESC OFFSET 199 LIMIT 1) AS oldest
-              FROM (SELECT DISTINCT unnest(c_ids) AS id) ids) keep
-     WHERE o.device_id = keep.id AND o.started_at < keep.oldest;
+    -- once for each device, not once for each of its connections
+    WITH keep AS MATERIALIZED (
+        SELECT id, (SELECT k.started_at FROM device_connection k WHERE k.device_id = id
+                     ORDER BY k.started_at DESC OFFSET 199 LIMIT 1) AS oldest
+          FROM (SELECT DISTINCT unnest(c_ids) AS id) ids
+    )
+    DELETE FROM device_connection o USING keep WHERE o.device_id = keep.id AND o.started_at < keep.oldest;
 END $$;
