@@ -45,6 +45,7 @@ struct coap_inbound *coap_inbound_open(struct coap_peer *peer, const struct coap
     in->token_len = m->token_len;
     memcpy(in->token, m->token, sizeof(in->token));
     in->confirmable = m->type == COAP_CON;
+    in->is_forgettable = m->code == COAP_GET && !coap_link_is_device_os(peer);
     in->has_block1 = block1 != NULL;
     if (block1 != NULL)
         in->block1 = *block1;
@@ -153,6 +154,13 @@ static size_t encode(const struct coap_inbound *in, const struct answer *answer,
     return out_len;
 }
 
+/* For its duplicates. Reading twice does no harm and costs less than 4 minutes of memory (RFC 7252 4.5). */
+static void remember(const struct coap_inbound *in, const uint8_t *out, size_t out_len, uint64_t now_ms)
+{
+    if (!in->is_forgettable)
+        coap_dedup_put(in->peer, in->mid, out, out_len, now_ms);
+}
+
 /* A plain acknowledgement, for peers that take it as the whole answer. */
 static void acknowledge(const struct coap_inbound *in, uint64_t now_ms)
 {
@@ -163,7 +171,7 @@ static void acknowledge(const struct coap_inbound *in, uint64_t now_ms)
     size_t out_len = coap_build_finish(&b);
     if (in->confirmable && !in->acknowledged)
         coap_link_send(in->peer, out, out_len);
-    coap_dedup_put(in->peer, in->mid, out, in->confirmable ? out_len : 0, now_ms);
+    remember(in, out, in->confirmable ? out_len : 0, now_ms);
 }
 
 static void respond(const struct coap_inbound *in, const struct answer *answer, uint64_t now_ms)
@@ -174,7 +182,7 @@ static void respond(const struct coap_inbound *in, const struct answer *answer, 
     if (in->confirmable && !in->acknowledged) {
         size_t out_len = encode(in, answer, COAP_ACK, in->mid, out);
         coap_link_send(peer, out, out_len);
-        coap_dedup_put(peer, in->mid, out, out_len, now_ms);
+        remember(in, out, out_len, now_ms);
         return;
     }
     acknowledge(in, now_ms);

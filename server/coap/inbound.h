@@ -23,6 +23,7 @@ struct coap_inbound {
     uint8_t token[COAP_TOKEN_MAX];
     uint8_t token_len;
     bool confirmable, acknowledged, has_block1, has_block2;
+    bool is_forgettable; /* a duplicate may be answered anew */
 };
 
 /* NULL when COAP_INBOUND_MAX wait already. block1, block2: NULL when the request has none. */

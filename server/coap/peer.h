@@ -124,9 +124,10 @@ void coap_peer_receive(struct coap_peer *peer, const uint8_t *data, size_t data_
  * without response (Device OS events and the like; to an RFC 7252 peer 2.04 is sent instead). If the body is
  * larger than the peer's Block2 size or maximum, the block asked for is cut out (RFC 7959 2.4) with ETag and
  * Size2 left out. content_format: UINT16_MAX = none. The encoded answer is remembered for duplicates until
- * COAP_DEDUP_MS. in is released. An inbound CON that has waited 1 s is, for RFC 7252 peers, acknowledged
- * empty and then answered by a separate CON response (RFC 7252 5.2.2); for Device OS peers the ACK is the
- * promise of durability and simply waits. */
+ * COAP_DEDUP_MS, but for a GET of an RFC 7252 peer: its duplicate is a new request (4.5). in is released. An
+ * inbound CON that has waited 1 s is, for RFC 7252 peers, acknowledged empty and then answered by a separate
+ * CON response (RFC 7252 5.2.2); for Device OS peers the ACK is the promise of durability and simply waits.
+ */
 void coap_answer(struct coap_peer *peer, struct coap_inbound *in, uint8_t code, uint16_t content_format,
                  const void *body, size_t body_len, uint64_t now_ms);
 /* The request could not be handled and must be taken again when the peer retransmits: forgets it, sends

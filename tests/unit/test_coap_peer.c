@@ -36,12 +36,39 @@ static void long_answer_is_replayed_whole(void **state)
     (void)state;
     struct bench *b = bench_new(COAP_RFC7252);
     memset(body, 'x', sizeof(body));
-    bench_receive(b, "410100015bb174");
+    bench_receive(b, "410200015bb174");
     bench_answer(b, 0, COAP_205_CONTENT, body, sizeof(body));
-    bench_receive(b, "410100015bb174");
+    bench_receive(b, "410200015bb174");
     assert_int_equal(b->sent_count, 2);
     assert_int_equal(b->sent[1].data_len, 6 + sizeof(body));
     assert_memory_equal(b->sent[0].data, b->sent[1].data, b->sent[0].data_len);
+    bench_free(b);
+}
+
+/* RFC 7252 4.5: what only reads is read again, not remembered for 4 minutes. */
+static void reading_is_not_remembered(void **state)
+{
+    (void)state;
+    struct bench *b = bench_new(COAP_RFC7252);
+    bench_receive(b, "410100015bb174");
+    bench_receive(b, "410100015bb174"); /* not answered yet: not handed on again */
+    assert_int_equal(b->request_count, 1);
+    bench_answer(b, 0, COAP_205_CONTENT, "1", 1);
+    bench_expect_sent(b, "614500015bff31");
+    bench_expect_nothing_held(b);
+    bench_receive(b, "410100015bb174");
+    assert_int_equal(b->request_count, 2);
+    bench_answer(b, 1, COAP_205_CONTENT, "2", 1);
+    bench_expect_sent(b, "614500015bff32");
+    bench_free(b);
+
+    b = bench_new(COAP_DEVICE_OS); /* its GET may call, describe, update */
+    bench_receive(b, "410100015bb174");
+    bench_answer(b, 0, COAP_205_CONTENT, "1", 1);
+    bench_expect_sent(b, "614500015bff31");
+    bench_receive(b, "410100015bb174");
+    assert_int_equal(b->request_count, 1);
+    bench_expect_sent(b, "614500015bff31");
     bench_free(b);
 }
 
@@ -122,12 +149,12 @@ static void slow_answer_is_separate(void **state)
 {
     (void)state;
     struct bench *b = bench_new(COAP_RFC7252);
-    bench_receive(b, "420112345566b174");
+    bench_receive(b, "420212345566b174");
     bench_pass(b, 999);
     bench_expect_quiet(b);
     bench_pass(b, 1);
     bench_expect_sent(b, "60001234");
-    bench_receive(b, "420112345566b174"); /* the ACK was lost */
+    bench_receive(b, "420212345566b174"); /* the ACK was lost */
     bench_expect_sent(b, "60001234");
     assert_int_equal(b->request_count, 1);
     bench_answer(b, 0, COAP_205_CONTENT, "hi", 2);
@@ -137,7 +164,7 @@ static void slow_answer_is_separate(void **state)
     bench_receive(b, "60001000");
     bench_pass(b, 100000);
     bench_expect_quiet(b);
-    bench_receive(b, "420112345566b174");
+    bench_receive(b, "420212345566b174");
     bench_expect_sent(b, "60001234");
     assert_int_equal(b->unreachable_count, 0);
     bench_free(b);
@@ -808,6 +835,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answered_duplicate_is_replayed),
         cmocka_unit_test(long_answer_is_replayed_whole),
+        cmocka_unit_test(reading_is_not_remembered),
         cmocka_unit_test(forgotten_request_is_taken_again),
         cmocka_unit_test(device_waits_for_its_promise),
         cmocka_unit_test(time_is_piggybacked),
