@@ -48,7 +48,7 @@ target_include_directories(mbedtls SYSTEM PUBLIC ${mbedtls_tree}/include ${mbedt
 target_compile_definitions(mbedtls PUBLIC MBEDTLS_CONFIG_FILE="${CMAKE_SOURCE_DIR}/cmake/mbedtls_config.h")
 target_link_libraries(mbedtls PUBLIC PkgConfig::libcrypto)
 # Not our code: no warnings, and its deliberate unaligned tricks are not ours to judge. Address checks stay.
-target_compile_options(mbedtls PRIVATE -w -O2)
+target_compile_options(mbedtls PRIVATE -w -O3)
 if(CYAN_PROFILE MATCHES "^(asan|fuzz)$")
     target_compile_options(mbedtls PRIVATE -fno-sanitize=undefined)
 endif()
