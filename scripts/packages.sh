@@ -4,7 +4,7 @@ set -eu
 
 build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libhiredis-dev libmicrohttpd-dev libjansson-dev
     libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev libssl-dev
-    libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev ca-certificates curl openssl"
+    libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev zlib1g-dev ca-certificates curl openssl"
 run="$build postgresql redis-server"
 check="$run python3 python3-pytest libcoap3-bin clang-format"
 
