@@ -144,3 +144,66 @@ CREATE TABLE idempotency_key (
     at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (actor, key)
 );
+
+-- --- moves ---
+
+-- Moves an update, with its event and the counters of its stage. False: it is not in that state with that rev any more.
+CREATE FUNCTION update_move(which bigint, was text, was_rev integer, becomes text, why text, more jsonb, who text)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    u device_update;
+BEGIN
+    UPDATE device_update SET
+        state = becomes, rev = rev + 1, reason = why, detail = more,
+        started_at = coalesce(started_at, CASE WHEN becomes = 'active' THEN now() END),
+        ended_at = CASE WHEN becomes IN ('succeeded', 'already_current', 'blocked', 'failed', 'lost', 'cancelled', 'superseded',
+                                         'excluded') THEN now() END,
+        disrupts = disrupts AND becomes IN ('active', 'verifying', 'lost')
+     WHERE id = which AND state = was AND rev = was_rev
+    RETURNING * INTO u;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO update_event (campaign_id, update_id, device_id, actor, kind, from_state, to_state, detail)
+    VALUES (u.campaign_id, which, u.device_id, who, 'update', was, becomes,
+            coalesce(more, '{}') || jsonb_strip_nulls(jsonb_build_object('reason', why)));
+    IF u.campaign_id IS NOT NULL THEN
+        PERFORM stage_count(u.campaign_id, u.stage_ord, was, -1);
+        PERFORM stage_count(u.campaign_id, u.stage_ord, becomes, 1);
+    END IF;
+    RETURN true;
+END $$;
+
+-- n updates more (or fewer) of a stage are in this state.
+CREATE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void LANGUAGE sql AS $$
+    UPDATE campaign_stage SET
+        n_open = n_open + CASE WHEN state_name IN ('active', 'verifying') THEN n ELSE 0 END,
+        n_ok = n_ok + CASE WHEN state_name IN ('succeeded', 'already_current') THEN n ELSE 0 END,
+        n_current = n_current + CASE WHEN state_name = 'already_current' THEN n ELSE 0 END,
+        n_failed = n_failed + CASE WHEN state_name = 'failed' THEN n ELSE 0 END,
+        n_lost = n_lost + CASE WHEN state_name = 'lost' THEN n ELSE 0 END,
+        n_blocked = n_blocked + CASE WHEN state_name = 'blocked' THEN n ELSE 0 END,
+        n_gone = n_gone + CASE WHEN state_name IN ('cancelled', 'superseded', 'excluded') THEN n ELSE 0 END,
+        last_success_at = CASE WHEN n > 0 AND state_name = 'succeeded' THEN now() ELSE last_success_at END
+     WHERE campaign_id = campaign AND ord = stage AND state_name NOT IN ('pending', 'waiting')
+$$;
+
+-- Whether one more device of the campaign may be sent into a reboot: within its disruption budget. NULL: yes; else the reason.
+-- An update for itself always may.
+CREATE FUNCTION update_may_disrupt(which bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN u.campaign_id IS NULL OR u.disrupts THEN NULL
+                WHEN (SELECT count(*) FROM device_update o WHERE o.campaign_id = u.campaign_id AND o.disrupts)
+                     >= coalesce((c.limits ->> 'disruption')::bigint, 1000000000) THEN 'disruption_budget' END
+      FROM device_update u LEFT JOIN campaign c ON c.id = u.campaign_id WHERE u.id = which
+$$;
+
+-- Whether a step may be claimed now: NULL: yes; else the reason of the closed list. Refined with the campaigns.
+CREATE FUNCTION step_may_start(which bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN m.status = 'withdrawn' THEN 'module_withdrawn'
+                WHEN c.id IS NOT NULL AND c.state <> 'running' THEN 'stage_not_open'
+                WHEN c.id IS NOT NULL AND g.state NOT IN ('running', 'soaking', 'held', 'passed') THEN 'stage_not_open' END
+      FROM update_step s JOIN device_update u ON u.id = s.update_id JOIN module_binary m ON m.id = s.module_id
+      LEFT JOIN campaign c ON c.id = u.campaign_id
+      LEFT JOIN campaign_stage g ON g.campaign_id = u.campaign_id AND g.ord = u.stage_ord
+     WHERE s.id = which
+$$;
