@@ -112,7 +112,7 @@ struct plan {
     struct plan_step steps[PLAN_STEPS_MAX];
     uint64_t cost;
     size_t opening_count;
-    struct plan_opening openings[PLAN_OPENINGS_MAX]; /* rules, needs, binaries, downgrade, in that order */
+    struct plan_opening openings[PLAN_OPENINGS_MAX]; /* binaries, downgrade, rules, needs, in that order */
     size_t local_count; /* UNREACHABLE, NO_PATH: by USB, in this order; indices into binaries */
     uint8_t local[PLAN_STEPS_MAX];
     uint8_t unreachable_rule; /* UNREACHABLE: which rule says so */

@@ -23,7 +23,7 @@
 #define RULE_CONDITIONS_MAX 4
 #define RULE_IS_MAX 8
 #define RULE_CODE_MAX 64
-#define RULE_EXPLAIN_MAX 500
+#define RULE_TEXT_MAX 500 /* bytes of explain, of evidence */
 #define RULE_COST_MAX 1000000000
 #define RULE_WHY_SIZE 200
 
@@ -50,25 +50,29 @@ struct rule_condition {
 struct plan_rule {
     enum rule_kind kind;
     char code[RULE_CODE_MAX + 1];
-    char explain[RULE_EXPLAIN_MAX + 1]; /* the operator's sentence */
+    char explain[RULE_TEXT_MAX + 1];  /* the operator's sentence */
+    char evidence[RULE_TEXT_MAX + 1]; /* how it is known */
     struct rule_condition step; /* REQUIRES, FORBIDS, PREFERS, COLLATERAL; MUST_PASS_THROUGH: what to pass */
     size_t has_count; /* what is asked of the versions the step is taken in; UNREACHABLE: of the result */
     struct rule_condition has[RULE_CONDITIONS_MAX];
     uint32_t cost_bytes; /* PREFERS */
 };
 
-/* kind must not be DEEP_UPDATE_NEEDED. body borrowed. False: why is a sentence that quotes what is wrong. */
+/* What a rule of DEEP_UPDATE_NEEDED says of its body is checked too; it plays no part in plans. body
+ * borrowed. False: why is a sentence that quotes what is wrong. */
 must_check bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, const char *explain,
-                           const json_t *body, char why[RULE_WHY_SIZE]);
+                           const char *evidence, const json_t *body, char why[RULE_WHY_SIZE]);
 
 /* The index of f.i in vector, or its count. */
 size_t plan_vector_find(const struct plan_vector *vector, uint8_t function, uint8_t index);
-/* True: the vector has this module in that version. An NCP of unknown version is taken for the oldest when
- * that is what makes it true (as_oldest), else nothing is known of it and no condition on it holds. */
+/* An NCP of unknown version: as_oldest it is version 0, else no condition on it holds. */
 bool rule_condition_holds(const struct rule_condition *c, const struct plan_vector *vector, bool as_oldest);
 bool rule_all_hold(const struct plan_rule *rule, const struct plan_vector *vector, bool as_oldest);
-/* Whether the rule is about the step of this binary in general, whatever it is taken in. */
+/* Whether the rule is about steps of this binary, whatever they are taken in. */
 bool rule_is_about(const struct plan_rule *rule, const struct plan_binary *binary);
+/* REQUIRES, FORBIDS, MUST_PASS_THROUGH: whether it refuses a step of this binary in these versions. */
+bool rule_refuses(const struct plan_rule *rule, const struct plan_binary *binary,
+                  const struct plan_vector *vector);
 /* COLLATERAL: whether a step of this binary may move that module too. */
 bool rule_lets_move(const struct plan_rule *rule, const struct plan_binary *binary, uint8_t function,
                     uint8_t index);
