@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "module/module_file.h"
+#include "module/module_names.h"
 #include "plan/plan_inner.h"
 
 const struct plan_relaxed plan_nothing_relaxed = {

@@ -1,7 +1,7 @@
 /* plan_local.c: what a person with a cable does for a device that nothing can be sent to: bootloader, soft
  * device and system, then the network co-processor. Written in that order the device is never left with a
  * co-processor that its system does not know how to write, nor with a system its bootloader cannot start. */
-#include "module/module_file.h"
+#include "module/module_names.h"
 #include "plan/plan_inner.h"
 
 static unsigned rank(const struct plan_binary *b)

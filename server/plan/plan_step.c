@@ -1,7 +1,7 @@
 /* plan_step.c: what one step does to the versions of a device, and whether it may be taken. */
 #include <string.h>
 
-#include "module/module_file.h"
+#include "module/module_names.h"
 #include "plan/plan_inner.h"
 
 bool plan_put(struct plan_vector *vector, const struct plan_module *module)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "module/module_file.h"
+#include "module/module_names.h"
 #include "plan/rule.h"
 
 /* Names as short as people use them. */

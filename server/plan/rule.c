@@ -1,6 +1,6 @@
 #include "plan/rule.h"
 
-#include "module/module_file.h"
+#include "module/module_names.h"
 
 size_t plan_vector_find(const struct plan_vector *vector, uint8_t function, uint8_t index)
 {
