@@ -161,6 +161,10 @@ $$;
 CREATE FUNCTION reboot_time(func smallint, settings jsonb) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN make_interval(secs => (settings ->> CASE WHEN func = 7 THEN 'ncp_reboot_s' ELSE 'reboot_s' END)::double precision);
 
+-- A refusal that says nothing of the file: busy, cancelled, aborted, timed out, in no state to (device-protocol 5.4).
+CREATE FUNCTION step_code_passes(code integer) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN code IN (-110, -140, -150, -160, -210);
+
 -- said: what the engine does next; rev: of the step from now on.
 CREATE TYPE step_answer AS (said text, rev integer);
 
@@ -172,8 +176,8 @@ CREATE TYPE step_answer AS (said text, rev integer);
 --   look    a device that came back: describe, step_look
 --   verify  an update whose time to be looked at again has come: describe, update_verify
 CREATE FUNCTION update_claim(node integer, max_starts integer, max_looks integer, lease_s integer)
-    RETURNS TABLE (job text, update_id bigint, update_rev integer, step_id bigint, step_rev integer, device_id bytea, kind text,
-                   release_id bigint, func smallint, size_bytes integer, sha256 bytea) LANGUAGE plpgsql AS $$
+    RETURNS TABLE (job text, update_id bigint, update_rev integer, step_id bigint, step_rev integer, device_id bytea,
+                   release_id bigint, func smallint, module_id bigint) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY
         WITH due AS MATERIALIZED (
@@ -185,7 +189,7 @@ BEGIN
         )
         UPDATE update_step s SET next_at = now() + make_interval(secs => lease_s)
           FROM due, device_update u WHERE s.id = due.id AND u.id = s.update_id
-        RETURNING 'look', u.id, u.rev, s.id, s.rev, u.device_id, u.kind, u.release_id, NULL::smallint, NULL::integer, NULL::bytea;
+        RETURNING 'look', u.id, u.rev, s.id, s.rev, u.device_id, u.release_id, NULL::smallint, s.module_id;
     RETURN QUERY
         WITH due AS MATERIALIZED (
             SELECT u.id FROM device_update u JOIN device d ON d.id = u.device_id
@@ -193,8 +197,7 @@ BEGIN
              ORDER BY u.next_at, u.id LIMIT max_looks FOR UPDATE OF u SKIP LOCKED
         )
         UPDATE device_update u SET next_at = now() + make_interval(secs => lease_s) FROM due WHERE u.id = due.id
-        RETURNING 'verify', u.id, u.rev, NULL::bigint, NULL::integer, u.device_id, u.kind, u.release_id, NULL::smallint,
-                  NULL::integer, NULL::bytea;
+        RETURNING 'verify', u.id, u.rev, NULL::bigint, NULL::integer, u.device_id, u.release_id, NULL::smallint, NULL::bigint;
     RETURN QUERY
         WITH due AS MATERIALIZED (
             SELECT s.id, d.session_epoch FROM update_step s
@@ -207,7 +210,7 @@ BEGIN
         UPDATE update_step s SET state = 'claimed', rev = s.rev + 1, node_id = node, session_epoch = due.session_epoch,
                                  deadline_at = now() + make_interval(secs => lease_s)
           FROM due, device_update u, module_binary b WHERE s.id = due.id AND u.id = s.update_id AND b.id = s.module_id
-        RETURNING 'start', u.id, u.rev, s.id, s.rev, u.device_id, u.kind, u.release_id, b.func, b.size_bytes, b.sha256;
+        RETURNING 'start', u.id, u.rev, s.id, s.rev, u.device_id, u.release_id, b.func, b.id;
     RETURN QUERY
         WITH due AS MATERIALIZED (
             SELECT u.id FROM device_update u
@@ -221,13 +224,12 @@ BEGIN
              ORDER BY u.next_at, u.id LIMIT max_starts FOR UPDATE OF u SKIP LOCKED
         )
         UPDATE device_update u SET next_at = now() + make_interval(secs => lease_s) FROM due WHERE u.id = due.id
-        RETURNING 'plan', u.id, u.rev, NULL::bigint, NULL::integer, u.device_id, u.kind, u.release_id, NULL::smallint,
-                  NULL::integer, NULL::bytea;
+        RETURNING 'plan', u.id, u.rev, NULL::bigint, NULL::integer, u.device_id, u.release_id, NULL::smallint, NULL::bigint;
 END $$;
 
 -- --- planning ---
 
--- What planning came to. outcome: current, steps, or blocked with why. planned_sig: the inventory class it was planned for; when the
+-- What planning came to. outcome: current, steps, or blocked with why. planned_sig: the inventory class it was planned for, or NULL; when the
 -- device has described another one meanwhile, the plan is worth nothing. module, reasons: of the first step. Says what became of it.
 CREATE FUNCTION update_planned(which bigint, was_rev integer, outcome text, why text, more jsonb, steps jsonb, module bigint,
                                reasons jsonb, planned_sig bigint, settings jsonb, who text)
@@ -243,7 +245,7 @@ BEGIN
         RETURN 'gone';
     END IF;
     vector := device_vector(u.device_id);
-    IF (SELECT d.sig FROM device d WHERE d.id = u.device_id) IS DISTINCT FROM planned_sig THEN
+    IF planned_sig <> (SELECT d.sig FROM device d WHERE d.id = u.device_id) THEN
         UPDATE device_update SET next_at = now() WHERE id = which;
         RETURN 'changed';
     END IF;
@@ -254,7 +256,8 @@ BEGIN
         RETURN 'failed';
     ELSIF outcome = 'steps' THEN
         INSERT INTO update_step (update_id, ord, module_id, because, planned_modules)
-        SELECT which, (SELECT count(*) FROM update_step o WHERE o.update_id = which), module, reasons, vector;
+        SELECT which, (SELECT count(*) FROM update_step o WHERE o.update_id = which), module,
+               coalesce(reasons, '[]'), vector;
         RETURN 'step';
     ELSIF outcome = 'current' AND NOT EXISTS (SELECT FROM update_step o WHERE o.update_id = which AND o.state = 'verified') THEN
         PERFORM updates_settle(ARRAY[which], ARRAY['active'], 'already_current', NULL, NULL, who);
@@ -361,7 +364,7 @@ END $$;
 
 -- Where the transfers of a node are; each has another two minutes. Returns those that are not theirs any more.
 CREATE FUNCTION steps_checkpoint(node integer, ids bigint[], revs integer[], acked bigint[], sent bigint[])
-    RETURNS TABLE (step_id bigint) LANGUAGE plpgsql AS $$
+    RETURNS TABLE (step_id bigint, step_rev integer) LANGUAGE plpgsql AS $$
 BEGIN
     WITH moved AS (
         UPDATE update_step s SET
@@ -377,7 +380,7 @@ BEGIN
       FROM moved m JOIN device_update u ON u.id = m.update_id JOIN module_binary b ON b.id = m.module_id
      WHERE u.kind = 'flash';
     RETURN QUERY
-        SELECT c.id FROM unnest(ids, revs) AS c (id, rev)
+        SELECT c.id, c.rev FROM unnest(ids, revs) AS c (id, rev)
          WHERE NOT EXISTS (SELECT FROM update_step s
                             WHERE s.id = c.id AND s.rev = c.rev AND s.node_id = node
                               AND s.state IN ('claimed', 'starting', 'transferring'));
@@ -457,7 +460,7 @@ BEGIN
         PERFORM updates_settle(ARRAY[s.update_id], ARRAY['active'], 'blocked', 'no_path',
                                jsonb_build_object('sentence', sentence, 'unblock', 'Another binary of this module.'), who);
         RETURN ROW('blocked', s.rev + 1)::step_answer;
-    ELSIF how = 'refused' AND code NOT IN (-110, -210) AND s.attempts >= 2 THEN
+    ELSIF how = 'refused' AND NOT step_code_passes(code) AND s.attempts >= 2 THEN
         sentence := format('The device failed three times to take module %s.%s version %s: %s', b.func, b.idx, b.version, error);
         UPDATE update_step SET state = 'failed', rev = rev + 1, deadline_at = NULL, ended_at = now(), last_error = error,
                                attempts = attempts + 1
@@ -468,7 +471,7 @@ BEGIN
     END IF;
     UPDATE update_step SET
         state = 'backoff', rev = rev + 1, deadline_at = NULL, last_error = error,
-        attempts = attempts + CASE WHEN how = 'refused' AND code NOT IN (-110, -210) THEN 1 ELSE 0 END,
+        attempts = attempts + CASE WHEN how = 'refused' AND NOT step_code_passes(code) THEN 1 ELSE 0 END,
         breaks = breaks + CASE WHEN how IN ('stopped', 'not_here') OR breaks >= 100 THEN 0 ELSE 1 END,
         next_at = now() + CASE WHEN how IN ('stopped', 'not_here') THEN interval '1 s'
                                WHEN how = 'gone' AND s.breaks < 3 THEN interval '1 s' -- it goes on where it stopped
