@@ -15,7 +15,9 @@
 
 #define CHUNK_BYTES_MIN 512 /* and a multiple of 4 (device-protocol 5.3) */
 #define CHUNK_BYTES_MAX 1136
+#define CHUNK_BYTES_LEGACY_MIN 64
 #define CHUNK_OVERHEAD_BYTES 14
+#define CHUNK_OVERHEAD_LEGACY_BYTES 16
 /* A device gives up after 300 s without a chunk (device-protocol 5.3): in SENT it is reminded. */
 #define SENT_MS 600000
 #define CODE_CANCELLED (-140)
@@ -275,21 +277,25 @@ void update_progressed(struct device_update *update, uint32_t acked_bytes, uint6
         update->ops->sent(update->arg);
 }
 
-/* What the device prefers, as far as its messages hold it; 0 when they are too small for any. */
+/* What the device prefers, as far as its messages hold it; 0 when they are too small for any. Older systems
+ * may prefer smaller ones than 512 bytes (device-protocol 4.11). */
 static uint16_t choose_chunk_bytes(const struct device *device)
 {
     size_t room = device->peer.max_message_bytes;
-    size_t bytes = device->chunk_bytes > CHUNK_BYTES_MIN ? device->chunk_bytes : CHUNK_BYTES_MIN;
+    bool v3 = device->hello_flags & HELLO_UPDATE_V3;
+    size_t least = v3 ? CHUNK_BYTES_MIN : CHUNK_BYTES_LEGACY_MIN;
+    size_t overhead = v3 ? CHUNK_OVERHEAD_BYTES : CHUNK_OVERHEAD_LEGACY_BYTES;
+    size_t bytes = device->chunk_bytes > least ? device->chunk_bytes : CHUNK_BYTES_MIN;
 
     if (room > COAP_MESSAGE_MAX)
         room = COAP_MESSAGE_MAX;
-    room = room > CHUNK_OVERHEAD_BYTES ? room - CHUNK_OVERHEAD_BYTES : 0;
+    room = room > overhead ? room - overhead : 0;
     if (bytes > CHUNK_BYTES_MAX)
         bytes = CHUNK_BYTES_MAX;
     if (bytes > room)
         bytes = room;
     bytes &= ~(size_t)3;
-    return bytes < CHUNK_BYTES_MIN ? 0 : (uint16_t)bytes;
+    return bytes < least ? 0 : (uint16_t)bytes;
 }
 
 static const char *why_not(const struct device *device, const struct device_update_order *order)

@@ -42,16 +42,20 @@ extern const struct update_protocol update_v3, update_legacy;
 
 #define UPDATE_FLIGHT_MAX 40
 struct update_legacy_state {
-    uint16_t flight[UPDATE_FLIGHT_MAX]; /* the chunks asked for again, from 0 */
+    uint16_t flight[UPDATE_FLIGHT_MAX]; /* chunks to send, from 0 */
     uint8_t flight_count, flight_sent;
     uint8_t flight_most;   /* chunks in one flight */
-    uint32_t next;         /* first chunk that was never sent, from 0 */
-    uint64_t pace_ms;      /* when the next chunk may leave */
-    uint64_t ask_again_ms; /* when the device is asked once more whether it has all; UINT64_MAX */
+    uint8_t bad_count;     /* version 1: how often the same chunk arrived broken */
+    uint16_t gap_ms;       /* between chunks */
+    uint32_t next;         /* first chunk that was never sent */
+    uint32_t confirmed;    /* chunks that the device has, without a gap */
     uint32_t rounds;       /* lists of missing chunks that came */
-    bool is_confirmed;     /* version 1: each chunk is confirmed before the next */
-    bool is_awaiting;      /* the answer to a chunk (1), to a ping after a flight (2) */
+    uint64_t pace_ms;      /* when the next chunk may leave */
+    uint64_t ask_again_ms; /* when UpdateDone is sent again; UINT64_MAX */
+    bool is_confirmed;     /* version 1 */
+    bool is_awaiting;      /* version 1: the answer to a chunk */
     bool is_asking;        /* UpdateDone is on its way */
+    bool is_due;           /* UpdateDone is to be sent */
 };
 
 struct device_update {

@@ -7,13 +7,11 @@
 #define NONE UPDATE_WINDOW_MAX
 #define UNIT 256 /* of may_be_out */
 #define FIRST_RTO_MS 3000
-#define AFTER_TIMEOUT 2 /* may be OUT: they also ask what has arrived, should only acknowledgements be lost  \
-                         */
-#define QUEUED_MS 200 /* a round trip longer by this than twice the best one is spent waiting at the device  \
-                       */
-#define REORDERED_MS                                                                                         \
-    20 /* a chunk may come so much and a quarter of a round trip later than one sent after it */
-#define PACE_GAIN_PERCENT 125 /* faster than the window would leave by itself, so that it is what bounds */
+#define ACK_HELD_BACK_MS 250              /* by the device, and a little more */
+#define AFTER_TIMEOUT UPDATE_WINDOW_LEAST /* may be OUT: they too ask what has arrived */
+#define QUEUED_MS 200                     /* beyond twice the best round trip: it waits at the device */
+#define REORDERED_MS 20                   /* and a quarter of a round trip: behind one sent after it */
+#define PACE_GAIN_PERCENT 125             /* so that the window is what bounds, not the pace */
 
 enum slot_state { UNUSED, OUT, LOST, HAD };
 
@@ -253,6 +251,7 @@ enum update_ack update_window_acked(struct update_window *w, uint32_t acked, con
     if (news.count > 0) {
         w->timer_ms = now_ms;
         w->timeouts = 0;
+        w->is_probed = false;
         if (news.order > w->acked_order)
             w->acked_order = news.order;
         if (news.is_measure)
@@ -287,6 +286,12 @@ static uint64_t whole_ms(const struct update_window *w, uint32_t lower_ms)
     return (uint64_t)((int64_t)w->timer_ms + later_ms);
 }
 
+/* When to ask, by sending one chunk again, what has arrived: also acknowledgements are lost. */
+static uint64_t probe_ms(const struct update_window *w)
+{
+    return w->rtt_us == 0 ? UINT64_MAX : w->timer_ms + 2 * (uint64_t)w->rtt_us / 1000 + ACK_HELD_BACK_MS;
+}
+
 uint64_t update_window_late_ms(const struct update_window *w)
 {
     if (w->out.first == NONE)
@@ -294,7 +299,7 @@ uint64_t update_window_late_ms(const struct update_window *w)
     const struct update_slot *slot = &w->slots[w->out.first];
     uint64_t rto = w->timer_ms + rto_ms(w);
     if (slot->order >= w->acked_order)
-        return rto;
+        return w->is_probed || probe_ms(w) > rto ? rto : probe_ms(w);
     uint64_t overtaken = whole_ms(w, slot->sent_ms) + reordered_ms(w);
     return overtaken < rto ? overtaken : rto;
 }
@@ -302,8 +307,15 @@ uint64_t update_window_late_ms(const struct update_window *w)
 void update_window_late(struct update_window *w, uint64_t now_ms)
 {
     lose_overtaken(w, now_ms);
-    if (w->out.first == NONE || now_ms < w->timer_ms + rto_ms(w))
+    if (w->out.first == NONE)
         return;
+    if (now_ms < w->timer_ms + rto_ms(w)) {
+        if (!w->is_probed && w->slots[w->out.first].order >= w->acked_order && now_ms >= probe_ms(w)) {
+            w->is_probed = true;
+            lose(w, w->out.first);
+        }
+        return;
+    }
     uint32_t half = w->may_be_out / 2;
     if (w->timeouts++ == 0)
         w->slow_start_to = half > UPDATE_WINDOW_LEAST * UNIT ? half : UPDATE_WINDOW_LEAST * UNIT;

@@ -52,10 +52,11 @@ struct update_window {
     uint32_t calm_order;                         /* losses of what was sent before it are the same loss */
     uint32_t may_be_out, slow_start_to;          /* in 1/256 chunk */
     uint32_t rtt_us, rtt_spread_us, rtt_best_us; /* 0: not measured yet */
-    uint32_t timeouts;                           /* since something was acknowledged */
-    uint64_t timer_ms;                           /* the time-out is counted from here */
-    uint64_t pace_us;                            /* when the next may leave, if there were no bursts */
-    struct update_list out, lost;                /* OUT in order of sending; LOST */
+    bool is_probed;               /* one was sent again to ask, since something was acknowledged */
+    uint32_t timeouts;            /* since something was acknowledged */
+    uint64_t timer_ms;            /* the time-out is counted from here */
+    uint64_t pace_us;             /* when the next may leave, if there were no bursts */
+    struct update_list out, lost; /* OUT in order of sending; LOST */
     struct update_slot slots[UPDATE_WINDOW_MAX];
 };
 

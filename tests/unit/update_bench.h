@@ -11,6 +11,7 @@
 #include "device_bench.h"
 
 #include <openssl/sha.h>
+#include <zlib.h>
 
 #include "device/update.h"
 
@@ -44,8 +45,12 @@ static struct sim {
     uint32_t had_count, acked, unacked;
     bool is_running, is_finished, is_applied;
     uint64_t ack_at_ms, erase_ms, turn_ms, busy_to_ms;
-    uint16_t mid, final_mid;
+    uint16_t mid, final_mid, last_mid;
     bool drops_chunks, drops_finish;
+    bool is_slow;          /* legacy: takes no fast update */
+    uint32_t flight_count; /* legacy: chunks since the last UpdateDone */
+    unsigned bad_chunks;   /* legacy: so many arrive broken */
+    unsigned lists;
     const char *start_error, *finish_error; /* JSON */
     uint8_t start_code, finish_code;
     unsigned chunks_received, repeats, starts, finishes;
@@ -148,6 +153,21 @@ static void device_says_empty(enum coap_type type, uint16_t mid)
     device_sends(&b);
 }
 
+/* Confirmable: it is sent again until it arrives. */
+static void device_insists(struct coap_builder *b)
+{
+    size_t len = coap_build_finish(b);
+    struct sim_event *event = mem_alloc(sizeof(*event));
+
+    assert_true(len > 0);
+    event->at_ms = fake_clock_ms + sim.delay_ms;
+    while (sim_random(100) < sim.loss_percent)
+        event->at_ms += 4000;
+    event->data_len = len;
+    memcpy(event->data, b->out, len);
+    sim_push(event);
+}
+
 static void device_answers(const struct coap_message *m, uint8_t code, const char *text)
 {
     struct coap_builder b;
@@ -161,13 +181,7 @@ static void device_answers(const struct coap_message *m, uint8_t code, const cha
     if (text != NULL)
         coap_build_payload(&b, text, strlen(text));
     sim.final_mid = sim.mid;
-    /* As often as a device says it: the answer is lost only with the connection. */
-    size_t len = coap_build_finish(&b);
-    struct sim_event *event = mem_alloc(sizeof(*event));
-    event->at_ms = fake_clock_ms + sim.delay_ms;
-    event->data_len = len;
-    memcpy(event->data, out, len);
-    sim_push(event);
+    device_insists(&b);
 }
 
 static void device_acks(void)
@@ -284,6 +298,132 @@ static void device_finishes(const struct coap_message *m)
         device_answers(m, COAP_204_CHANGED, "{\"recv_chunks\":20}");
 }
 
+/* Versions 1 and 2, as Device OS 2.3 has them. */
+
+static void legacy_begins(const struct coap_message *m)
+{
+    uint8_t flag = !sim.is_slow;
+    struct bytes_reader r;
+
+    if (sim.start_code != 0) {
+        struct coap_builder b;
+        uint8_t out[16];
+        coap_build(&b, out, sizeof(out), COAP_ACK, sim.start_code, m->mid, m->token, m->token_len);
+        device_sends(&b);
+        return;
+    }
+    device_says_empty(COAP_ACK, m->mid);
+    if (sim.is_running)
+        return;
+    sim.starts++;
+    bytes_reader_init(&r, m->payload, m->payload_len);
+    assert_int_equal(bytes_get_u8(&r), 1);
+    sim.chunk_bytes = bytes_get_be16(&r);
+    assert_int_equal(bytes_get_be32(&r), sim.file_bytes);
+    assert_int_equal(bytes_get_u8(&r), 0);
+    assert_int_equal(bytes_get_be32(&r), 0);
+    assert_true(!r.bad && bytes_left(&r) == 0);
+    sim.chunk_count = (sim.file_bytes + sim.chunk_bytes - 1) / sim.chunk_bytes;
+    sim.is_running = true;
+    device_answers(m, COAP_204_CHANGED, flag ? "\1" : "\2");
+}
+
+static void legacy_takes_chunk(const struct coap_message *m)
+{
+    struct coap_option_iter it;
+    struct coap_option option;
+    uint32_t crc = 0, chunk = sim.had_count;
+    unsigned queries = 0;
+
+    if (m->type == COAP_CON)
+        device_says_empty(COAP_ACK, m->mid);
+    if (!sim.is_running || sim.drops_chunks)
+        return;
+    assert_int_equal(m->token_len, 1);
+    coap_options_begin(&it, m);
+    while (coap_options_next(&it, &option)) {
+        if (option.number != COAP_OPT_URI_QUERY)
+            continue;
+        if (queries++ == 0) {
+            assert_int_equal(option.value_len, 4);
+            crc = be32_load(option.value);
+        } else {
+            assert_int_equal(option.value_len, 2);
+            chunk = be16_load(option.value);
+        }
+    }
+    assert_int_equal(queries, sim.is_slow ? 1 : 2);
+    assert_int_equal(m->type, sim.is_slow ? COAP_CON : COAP_NON);
+    if (sim.is_slow && m->mid == sim.last_mid) /* the same message once more */
+        return;
+    sim.last_mid = m->mid;
+    assert_in_range(chunk, 0, sim.chunk_count - 1);
+    sim.chunks_received++;
+    sim.flight_count++;
+    assert_in_range(sim.flight_count, 0, 40);
+    bool is_bad = sim.bad_chunks > 0 && sim_random(4) == 0;
+    sim.bad_chunks -= is_bad;
+    if (crc32(0, m->payload, (uInt)m->payload_len) != crc)
+        fail_msg("chunk %u", chunk);
+    if (!is_bad && !sim.had[chunk]) {
+        uint32_t at = chunk * sim.chunk_bytes;
+        assert_true(at + m->payload_len <= sim.file_bytes);
+        memcpy(sim.got + at, m->payload, m->payload_len);
+        sim.had[chunk] = true;
+        sim.had_count++;
+    }
+    if (sim.is_slow) {
+        sim.flight_count = 0;
+        device_answers(m, is_bad ? COAP_400_BAD_REQUEST : COAP_204_CHANGED, NULL);
+    }
+}
+
+static void legacy_lists_missing(void)
+{
+    struct coap_builder b;
+    uint8_t out[128], list[80];
+    size_t list_len = 0;
+    uint32_t most = sim.flight_count + (sim.flight_count / 5 > 2 ? sim.flight_count / 5 : 2);
+
+    sim.flight_count = 0;
+    for (uint32_t i = 0; i < sim.chunk_count && list_len / 2 < most && list_len < sizeof(list); i++) {
+        if (sim.had[i])
+            continue;
+        be16_store(list + list_len, (uint16_t)i);
+        list_len += 2;
+    }
+    sim.lists++;
+    coap_build(&b, out, sizeof(out), COAP_CON, COAP_GET, ++sim.mid, NULL, 0);
+    coap_build_option(&b, COAP_OPT_URI_PATH, "c", 1);
+    coap_build_payload(&b, list, list_len);
+    device_insists(&b);
+}
+
+static void legacy_is_done(const struct coap_message *m)
+{
+    struct coap_builder b;
+    uint8_t out[32];
+    bool whole = sim.had_count == sim.chunk_count;
+
+    if (sim.drops_finish || (!sim.is_running && !sim.is_finished))
+        return;
+    coap_build(&b, out, sizeof(out), COAP_ACK, whole ? COAP_204_CHANGED : COAP_400_BAD_REQUEST, m->mid,
+               m->token, m->token_len);
+    if (whole)
+        coap_build_payload(&b, "{\"r\":0}", 7);
+    device_sends(&b);
+    if (m->mid == sim.last_mid && !whole) /* the same message once more: the same answer alone */
+        return;
+    sim.last_mid = m->mid;
+    if (!whole) {
+        legacy_lists_missing();
+        return;
+    }
+    sim.finishes += !sim.is_finished;
+    sim.is_applied = sim.is_finished = true;
+    sim.is_running = false;
+}
+
 static void device_takes(const uint8_t *data, size_t data_len)
 {
     struct coap_message m;
@@ -299,9 +439,18 @@ static void device_takes(const uint8_t *data, size_t data_len)
         device_says_empty(COAP_ACK, m.mid);
         return;
     }
-    assert_int_equal(m.code, COAP_POST);
     assert_true(coap_options_join(&m, COAP_OPT_URI_PATH, '/', path, sizeof(path)));
-    if (strcmp(path, "S") == 0)
+    if (strcmp(path, "u") == 0) {
+        if (m.code == COAP_PUT)
+            legacy_is_done(&m);
+        else
+            legacy_begins(&m);
+        return;
+    }
+    assert_int_equal(m.code, COAP_POST);
+    if (strcmp(path, "c") == 0)
+        legacy_takes_chunk(&m);
+    else if (strcmp(path, "S") == 0)
         device_starts(&m);
     else if (strcmp(path, "C") == 0)
         device_takes_chunk(&m);
@@ -382,6 +531,13 @@ static inline int sim_teardown(void **state)
         free(sim_pop());
     bench.on_sent = NULL;
     return bench_teardown(state);
+}
+
+/* It says Hello again, as a system of that kind. */
+static inline void sim_says_hello(const char *hex)
+{
+    bench_receive(sim.session, hex);
+    bench_answer(bench.asked_count - 1, DEVICE_STORED);
 }
 
 static inline void sim_start(void)
