@@ -13,6 +13,8 @@
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
 #include "fleet/event_queue.h"
+#include "fleet/firmware_cache.h"
+#include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
 #include "fleet/reach.h"
 #include "fleet/retention.h"
@@ -89,6 +91,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->lost_nodes = lost_nodes_new(f);
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
+    f->firmware = firmware_cache_new(f, metrics);
     return f;
 }
 
@@ -106,6 +109,7 @@ void fleet_free(struct fleet *f)
     lost_nodes_free(f->lost_nodes);
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
+    firmware_cache_free(f->firmware);
     free(f);
 }
 
@@ -148,6 +152,11 @@ uint32_t fleet_node_id(const struct fleet *f)
 struct reach *fleet_reach(struct fleet *f)
 {
     return f->reach;
+}
+
+struct firmware_cache *fleet_firmware_cache(struct fleet *f)
+{
+    return f->firmware;
 }
 
 void fleet_end_sessions(struct fleet *f, const struct device_id *id)
@@ -240,6 +249,8 @@ static void finish_drain(struct fleet *f)
     reach_stop(f->reach);
     relay_stop(f->relay);
     event_queue_stop(f->events);
+    firmware_cache_stop(f->firmware);
+    firmware_upload_stop(f);
     done(arg);
 }
 
