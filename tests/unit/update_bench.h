@@ -48,7 +48,8 @@ static struct sim {
     uint64_t ack_at_ms, erase_ms, turn_ms, busy_to_ms;
     uint16_t mid, final_mid, last_mid;
     bool drops_chunks, drops_finish, accepts_finish;
-    bool is_slow;          /* legacy: takes no fast update */
+    bool is_slow; /* legacy: takes no fast update */
+    uint32_t flight_most;
     uint32_t flight_count; /* legacy: chunks since the last UpdateDone */
     unsigned bad_chunks;   /* legacy: so many arrive broken */
     unsigned lists;
@@ -361,7 +362,7 @@ static void legacy_takes_chunk(const struct coap_message *m)
     assert_in_range(chunk, 0, sim.chunk_count - 1);
     sim.chunks_received++;
     sim.flight_count++;
-    assert_in_range(sim.flight_count, 0, 40);
+    assert_in_range(sim.flight_count, 0, sim.flight_most);
     bool is_bad = sim.bad_chunks > 0 && sim_random(4) == 0;
     sim.bad_chunks -= is_bad;
     if (crc32(0, m->payload, (uInt)m->payload_len) != crc)
@@ -517,6 +518,7 @@ static inline int sim_setup(void **state)
     sim.delay_ms = 20;
     sim.room = 128;
     sim.mid = 100;
+    sim.flight_most = 40;
     sim.ack_at_ms = UINT64_MAX;
     sim.finish_at_once = true;
     sim.file_bytes = 100000;
