@@ -13,14 +13,15 @@
 #include <zlib.h>
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/mem.h"
+#include "fake_clock.h"
 #include "module_builder.h"
 #include "swarm_answers.h"
 #include "swarm_messages.h"
 #include "swarm_update.h"
 
-#define TIME_SCALE 0.01
+#define REBOOT_MS 10000
+#define BETWEEN_MS 8000
 #define SENT_MAX 512
 #define CHUNK 512
 
@@ -65,8 +66,8 @@ static void begin(const char *platform, size_t release)
     b = mem_alloc(sizeof(*b));
     ok = swarm_net_parse_server(&net.server, "127.0.0.1:9");
     assert_true(ok);
-    swarm_loop_init(&b->world.loop, &net, TIME_SCALE, on_stop, NULL);
-    b->world.time_scale = TIME_SCALE;
+    swarm_loop_init(&b->world.loop, &net, 1, on_stop, NULL);
+    b->world.time_scale = 1;
     b->model.platform = swarm_platform_by_name(platform);
     swarm_platform_firmware(b->model.platform, release, &b->model.firmware);
     memset(b->model.id.bytes, 7, sizeof(b->model.id.bytes));
@@ -92,10 +93,18 @@ static void end(void)
 
 static void pass_time(uint64_t ms)
 {
-    uint64_t until_ms = clock_ms() + ms;
+    struct deadlines *all = &b->world.loop.deadlines;
+    uint64_t until_ms = fake_clock_ms + ms;
 
-    while (deadlines_next(&b->world.loop.deadlines, until_ms) == 0)
-        deadlines_run(&b->world.loop.deadlines, until_ms);
+    for (;;) {
+        uint64_t wait_ms = deadlines_next(all, fake_clock_ms);
+
+        if (wait_ms > until_ms - fake_clock_ms)
+            break;
+        fake_clock_ms += wait_ms;
+        deadlines_run(all, fake_clock_ms);
+    }
+    fake_clock_ms = until_ms;
 }
 
 /* The next message of the device that is not looked at yet. */
@@ -186,7 +195,7 @@ static uint32_t start_v3(void)
     swarm_coap_option(&out, 2061, b->sha256, sizeof(b->sha256));
     swarm_coap_uint(&out, 2065, CHUNK);
     receive(out.bytes, out.len);
-    in = answered(SWARM_COAP_CODE(2, 1), 5);
+    in = answered(SWARM_COAP_CODE(2, 1), 100);
     acknowledge(&in);
     assert_int_equal(option_of(&in, 2053), 131072 / CHUNK);
     return option_of(&in, 2057);
@@ -225,7 +234,7 @@ static void send_all_v3(uint32_t from)
 {
     for (uint32_t i = 1; i <= chunk_count(from); i++)
         send_v3(from, i);
-    pass_time(3);
+    pass_time(200);
     b->looked = b->sent_count;
 }
 
@@ -261,7 +270,7 @@ static void acknowledges_windows_and_gaps(void **state)
     assert_int_equal(start_v3(), 0);
     send_v3(0, 1);
     assert_int_equal(b->looked, b->sent_count); /* one chunk: not yet */
-    pass_time(3);
+    pass_time(200);
     is_v3_ack(1, "");
     send_v3(0, 2);
     send_v3(0, 3);
@@ -279,14 +288,14 @@ static void acknowledges_windows_and_gaps(void **state)
     is_v3_ack(8, ""); /* it has all */
     assert_int_equal(chunk_count(0), 8);
     finish_v3();
-    in = answered(SWARM_COAP_CODE(2, 4), 5);
+    in = answered(SWARM_COAP_CODE(2, 4), 100);
     says(&in, "\"recv_chunks\":9,\"dup_chunks\":1,\"ooo_chunks\":1,");
     assert_int_equal(runs('u', '1'), 6); /* validated is not applied */
     acknowledge(&in);
     assert_int_equal(b->device.state, SWARM_DEVICE_REBOOTING);
-    pass_time(99);
+    pass_time(REBOOT_MS - 1);
     assert_int_equal(runs('u', '1'), 6);
-    pass_time(101);
+    pass_time(1);
     assert_int_equal(runs('u', '1'), 77);
     in = next_sent(); /* inside the old session */
     assert_int_equal(in.path[0].data[0], 'h');
@@ -376,7 +385,7 @@ static void is_refused(int code)
     char text[32];
 
     finish_v3();
-    in = answered(SWARM_COAP_CODE(5, 3), 5);
+    in = answered(SWARM_COAP_CODE(5, 3), 100);
     (void)snprintf(text, sizeof(text), "{\"code\":%d,", code);
     says(&in, text);
     assert_int_equal(b->device.state, SWARM_DEVICE_ONLINE);
@@ -395,7 +404,7 @@ static void refuses_what_it_cannot_run(void **state)
     make_file(&user_part);
     (void)start_v3();
     send_v3(0, 1);
-    pass_time(3);
+    pass_time(200);
     b->looked = b->sent_count;
     is_refused(-240); /* not complete */
     send_all_v3(0);
@@ -437,7 +446,7 @@ static void take_v3(void)
 
     send_all_v3(start_v3());
     finish_v3();
-    in = answered(SWARM_COAP_CODE(2, 4), 5);
+    in = answered(SWARM_COAP_CODE(2, 4), 100);
     acknowledge(&in);
 }
 
@@ -450,7 +459,7 @@ static void lies_when_it_is_told_to(void **state)
     make_file(&user_part);
     swarm_model_defects(&b->model)->lie = 1;
     take_v3();
-    pass_time(101);
+    pass_time(REBOOT_MS);
     assert_int_equal(runs('u', '1'), 6);
     assert_int_equal(b->world.stats.updates_validated, 1);
     assert_int_equal(b->world.stats.updates_applied, 0);
@@ -458,7 +467,7 @@ static void lies_when_it_is_told_to(void **state)
     assert_int_equal(in.code, 0);
     is_online();
     take_v3();
-    pass_time(101);
+    pass_time(REBOOT_MS);
     assert_int_equal(runs('u', '1'), 77);
     end();
 }
@@ -470,11 +479,11 @@ static void falls_back(void **state)
     make_file(&user_part);
     swarm_model_defects(&b->model)->fall_back_s = 3;
     take_v3();
-    pass_time(101);
+    pass_time(REBOOT_MS);
     assert_int_equal(runs('u', '1'), 77);
-    pass_time(2000);
+    pass_time(2999);
     assert_int_equal(runs('u', '1'), 77);
-    pass_time(3500);
+    pass_time(1);
     assert_int_equal(runs('u', '1'), 6);
     assert_int_equal(swarm_update_told(&b->device)->fall_backs, 1);
     end();
@@ -508,16 +517,15 @@ static void reboots_again_and_again_for_a_co_processor(void **state)
     swarm_model_defects(&b->model)->collateral = (struct swarm_dependency){'b', '0', 1101};
     take_v3();
     assert_int_equal(described_ncp(), 4);
-    pass_time(101); /* the first reboot */
+    pass_time(REBOOT_MS); /* the first reboot */
     assert_int_equal(described_ncp(), 4);
     assert_int_equal(b->world.stats.reboots, 1);
-    pass_time(80); /* silent again */
+    pass_time(BETWEEN_MS); /* silent again */
     assert_int_equal(b->device.state, SWARM_DEVICE_REBOOTING);
-    pass_time(182);
+    pass_time(REBOOT_MS);
     assert_int_equal(described_ncp(), 0);
     assert_int_equal(runs('b', '0'), 1200);
-    pass_time(263);
-    pass_time(363);
+    pass_time(BETWEEN_MS + REBOOT_MS);
     assert_int_equal(b->world.stats.reboots, 3);
     assert_int_equal(described_ncp(), 5);
     assert_int_equal(runs('b', '0'), 1101);
@@ -533,14 +541,14 @@ static void goes_into_safe_mode_and_out_of_reach(void **state)
     recipe.needs[0] = (struct module_dependency){4, 1, 6200};
     make_file(&recipe);
     take_v3();
-    pass_time(101);
+    pass_time(REBOOT_MS);
     assert_true(swarm_firmware_is_in_safe_mode(&b->model.firmware));
     assert_true(swarm_firmware_become(&b->model.firmware, b->model.platform, 's', '1', 6200));
     assert_false(swarm_firmware_is_in_safe_mode(&b->model.firmware));
     assert_true(swarm_firmware_can_connect(&b->model.firmware, b->model.platform));
     assert_true(swarm_firmware_become(&b->model.firmware, b->model.platform, 'c', '0', 3));
     swarm_device_reboot(&b->device);
-    pass_time(10);
+    pass_time(0);
     assert_int_equal(b->device.state, SWARM_DEVICE_STOPPED);
     end();
 }
@@ -583,7 +591,7 @@ static void begin_legacy(bool fast, uint8_t ack)
         is_acked(ack);
         return;
     }
-    in = answered(SWARM_COAP_CODE(2, 4), 5);
+    in = answered(SWARM_COAP_CODE(2, 4), 100);
     assert_int_equal(in.payload.data[0], fast);
     acknowledge(&in);
 }
@@ -638,8 +646,7 @@ static void tells_what_it_missed(void **state)
     send_legacy(true, 3);
     done_legacy();
     is_acked(SWARM_COAP_CODE(2, 4));
-    pass_time(150);
-    pass_time(250);
+    pass_time(1000 + REBOOT_MS);
     assert_int_equal(runs('u', '1'), 9);
     assert_int_equal(b->world.stats.protocol_errors.count, 0);
     end();
@@ -663,8 +670,7 @@ static void confirms_each_chunk_of_a_core_patch(void **state)
     }
     done_legacy();
     is_acked(SWARM_COAP_CODE(2, 4));
-    pass_time(150);
-    pass_time(250);
+    pass_time(1000 + REBOOT_MS);
     assert_string_equal(b->model.firmware.cc3000, "1.28");
     assert_int_equal(runs('r', '0'), 128);
     swarm_model_defects(&b->model)->updates_disabled = 1;
@@ -683,8 +689,7 @@ static void says_nothing_of_a_wrong_platform(void **state)
         send_legacy(true, i);
     done_legacy();
     is_acked(SWARM_COAP_CODE(2, 4));
-    pass_time(150);
-    pass_time(250);
+    pass_time(1000 + REBOOT_MS);
     assert_int_equal(b->world.stats.reboots, 1);
     assert_int_equal(b->world.stats.updates_applied, 0);
     assert_int_equal(runs('u', '1'), 5);
