@@ -11,6 +11,10 @@ void device_claim(struct http_request *r);
 void device_unclaim(struct http_request *r);
 void device_update(struct http_request *r);
 
+void device_flash(struct http_request *r); /* device_updates.c; device_update calls it for a file */
+void updates_list(struct http_request *r);
+void updates_cancel(struct http_request *r);
+
 void modules_read(struct http_request *r);        /* modules.c */
 void provisioning_create(struct http_request *r); /* provisioning.c */
 void ping_device(struct http_request *r);         /* ping.c */

@@ -23,6 +23,8 @@ static const struct route routes[] = {
     {"PUT", "/v1/devices/:device", ROUTE_OWNER, device_update},
     {"DELETE", "/v1/devices/:device", ROUTE_OWNER, device_unclaim},
     {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, modules_read},
+    {"GET", "/v1/devices/:device/updates", ROUTE_OWNER, updates_list},
+    {"DELETE", "/v1/devices/:device/updates/:update", ROUTE_OWNER, updates_cancel},
     {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
     {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
     {"POST", "/v1/devices/:device/:function", ROUTE_OWNER, function_call},
