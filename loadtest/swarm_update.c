@@ -382,8 +382,10 @@ void swarm_update_link_down(struct swarm_device *d)
 
 void swarm_update_power_lost(struct swarm_device *d)
 {
-    if (swarm_update_is_busy(d))
-        d->update->kept_bytes = d->update->flushed_bytes;
+    if (!swarm_update_is_busy(d))
+        return;
+    d->update->kept_bytes = d->update->flushed_bytes;
+    swarm_update_fail(d->update, "power_lost", 0);
 }
 
 void swarm_update_free(struct swarm_device *d)
