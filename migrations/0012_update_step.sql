@@ -5,7 +5,7 @@
 
 ALTER TABLE device ADD COLUMN hellos bigint NOT NULL DEFAULT 0; -- stored: what was described before one says nothing of after it
 
-ALTER TABLE update_step ADD COLUMN planned_modules jsonb;              -- device_vector when it was planned
+ALTER TABLE update_step ADD COLUMN planned_modules jsonb;              -- step_vector when it was planned
 ALTER TABLE update_step ADD COLUMN hellos bigint;                      -- of the device when it was last looked at
 ALTER TABLE update_step ADD COLUMN breaks smallint NOT NULL DEFAULT 0; -- times in a row that the way to it broke
 ALTER TABLE update_step ADD COLUMN finished_at timestamptz;            -- it was told to apply
@@ -24,7 +24,7 @@ CREATE INDEX device_safe_mode ON device (id) WHERE status = 'safe_mode';
 
 -- The version of each module in the main store by `func.idx`, with what else tells one state of a device from another: the hashes of
 -- its modules, and what it has said of its Wi-Fi chip and application.
-CREATE FUNCTION device_vector(dev bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
+CREATE FUNCTION step_vector(dev bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT coalesce(jsonb_object_agg(m.func || '.' || m.idx, m.version) FILTER (WHERE m.func IS NOT NULL), '{}')
            || jsonb_strip_nulls(jsonb_build_object(
                   'hash', md5(string_agg(encode(m.hash, 'hex'), ',' ORDER BY m.func, m.idx)),
@@ -32,7 +32,7 @@ CREATE FUNCTION device_vector(dev bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
       FROM device d LEFT JOIN device_module m ON m.device_id = d.id AND m.store = 0
      WHERE d.id = dev
 $$;
-CREATE FUNCTION vector_versions(vector jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION step_versions(vector jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN vector - ARRAY['hash', 'cc3000', 'product'];
 
 -- Whether a device runs what this binary brings: met, unmet, or unknown. exactly: this very binary, not a newer one. A binary of
@@ -40,7 +40,7 @@ CREATE FUNCTION vector_versions(vector jsonb) RETURNS jsonb LANGUAGE sql IMMUTAB
 -- no rule asks for a deep update any more.
 CREATE FUNCTION module_state(dev bytea, module bigint, exactly boolean, planned jsonb) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN b.version = 0 THEN
-                    CASE WHEN NOT d.requires_deep_update AND planned IS NOT NULL AND planned IS DISTINCT FROM device_vector(dev)
+                    CASE WHEN NOT d.requires_deep_update AND planned IS NOT NULL AND planned IS DISTINCT FROM step_vector(dev)
                          THEN 'met' ELSE 'unmet' END
                 WHEN bool_or(w.func = 7 AND coalesce(m.version, 0) = 0) THEN 'unknown'
                 WHEN bool_and(coalesce(CASE WHEN exactly THEN m.version = w.version ELSE m.version >= w.version END, false)
@@ -74,16 +74,18 @@ CREATE FUNCTION step_may_move(platform integer, func smallint, idx smallint, oth
     SELECT EXISTS (
         SELECT FROM transition_rule r
          WHERE r.enabled AND r.kind = 'collateral' AND r.platform_id = platform
-           AND module_function_number(r.body ->> 'module') = func AND coalesce((r.body ->> 'index')::smallint, 0) = idx
-           AND module_function_number(r.body -> 'moves' ->> 'module') = other_func
-           AND coalesce((r.body -> 'moves' ->> 'index')::smallint, 0) = other_idx)
+           AND module_function_number(r.body -> 'step' ->> 'module') = func
+           AND coalesce((r.body -> 'step' ->> 'index')::smallint, 0) = idx
+           AND EXISTS (SELECT FROM jsonb_array_elements(r.body -> 'moves') AS m (moves)
+                        WHERE module_function_number(m.moves ->> 'module') = other_func
+                          AND coalesce((m.moves ->> 'index')::smallint, 0) = other_idx))
 $$;
 
 -- Modules that are below what they were, but for this binary's own and those a rule of kind collateral lets it move.
 CREATE FUNCTION modules_fallen(dev bytea, before jsonb, module bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object('func', m.func, 'index', m.idx, 'from', (before ->> key)::integer,
                                                  'to', m.version) ORDER BY m.func, m.idx), '[]')
-      FROM jsonb_object_keys(vector_versions(before)) AS k (key)
+      FROM jsonb_object_keys(step_versions(before)) AS k (key)
       JOIN device d ON d.id = dev
       JOIN module_binary b ON b.id = module
       JOIN device_module m ON m.device_id = dev AND m.store = 0 AND m.func || '.' || m.idx = key
@@ -244,7 +246,7 @@ BEGIN
                             ('verified', 'failed', 'lost', 'cancelled')) THEN
         RETURN 'gone';
     END IF;
-    vector := device_vector(u.device_id);
+    vector := step_vector(u.device_id);
     IF planned_sig <> (SELECT d.sig FROM device d WHERE d.id = u.device_id) THEN
         UPDATE device_update SET next_at = now() WHERE id = which;
         RETURN 'changed';
@@ -321,11 +323,11 @@ BEGIN
         RETURN ROW('held', s.rev + 1)::step_answer;
     ELSIF module_state(u.device_id, s.module_id, u.kind = 'flash', s.planned_modules) = 'met' THEN
         UPDATE update_step SET state = 'verified', rev = rev + 1, deadline_at = NULL, ended_at = now(), last_error = NULL,
-                               seen_modules = device_vector(u.device_id), seen_at = now()
+                               seen_modules = step_vector(u.device_id), seen_at = now()
          WHERE id = which;
         PERFORM step_was_verified(s, u, node);
         RETURN ROW('verified', s.rev + 1)::step_answer;
-    ELSIF vector_versions(s.planned_modules) <> vector_versions(device_vector(u.device_id)) AND u.kind <> 'flash' THEN
+    ELSIF step_versions(s.planned_modules) <> step_versions(step_vector(u.device_id)) AND u.kind <> 'flash' THEN
         UPDATE update_step SET state = 'cancelled', rev = rev + 1, deadline_at = NULL, ended_at = now(),
                                last_error = 'the device runs other modules than when it was planned'
          WHERE id = which;
@@ -343,7 +345,7 @@ BEGIN
     END IF;
     UPDATE update_step SET state = 'starting', rev = rev + 1, deadline_at = now() + interval '120 s', last_error = NULL
      WHERE id = which;
-    UPDATE device_update SET before_modules = coalesce(before_modules, device_vector(device_id)) WHERE id = u.id;
+    UPDATE device_update SET before_modules = coalesce(before_modules, step_vector(device_id)) WHERE id = u.id;
     RETURN ROW('start', s.rev + 1)::step_answer;
 END $$;
 
@@ -524,7 +526,7 @@ BEGIN
     SELECT * INTO u FROM device_update WHERE id = s.update_id;
     SELECT * INTO d FROM device WHERE id = u.device_id;
     SELECT * INTO b FROM module_binary WHERE id = s.module_id;
-    vector := device_vector(u.device_id);
+    vector := step_vector(u.device_id);
     IF vector IS NULL THEN
         RETURN ROW('gone', NULL)::step_answer;
     ELSIF s.seen_modules IS DISTINCT FROM vector OR s.hellos IS DISTINCT FROM d.hellos THEN
@@ -889,17 +891,6 @@ BEGIN
 END $$;
 CREATE TRIGGER device_described AFTER UPDATE OF system_described_at ON device
     FOR EACH ROW EXECUTE FUNCTION on_device_described();
-
--- The history of a module says which step changed it.
-CREATE FUNCTION on_module_history() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.cause := coalesce((SELECT 'step ' || s.id FROM device_update u JOIN update_step s ON s.update_id = u.id
-                            WHERE u.device_id = NEW.device_id AND u.state IN ('active', 'verifying')
-                              AND s.state IN ('finishing', 'rebooting', 'describing') LIMIT 1), NEW.cause);
-    RETURN NEW;
-END $$;
-CREATE TRIGGER module_history BEFORE INSERT ON device_module_history
-    FOR EACH ROW WHEN (NEW.cause = 'describe') EXECUTE FUNCTION on_module_history();
 
 -- A device that is deleted, or whose key is taken from it, is not the one that was to be updated. From `finishing` on the device decides.
 CREATE FUNCTION updates_cancel_of(dev bytea, why text, more jsonb) RETURNS void LANGUAGE sql AS $$

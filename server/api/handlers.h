@@ -24,6 +24,19 @@ void vitals_update(struct http_request *r);       /* vitals.c */
 void events_publish(struct http_request *r);      /* events.c */
 void nodes_read(struct http_request *r);          /* nodes.c */
 
+void firmware_upload(struct http_request *r); /* firmware.c */
+void firmware_list(struct http_request *r);
+void firmware_read(struct http_request *r);
+void firmware_download(struct http_request *r);
+void firmware_withdraw(struct http_request *r);
+
+void releases_list(struct http_request *r); /* releases.c */
+void release_create(struct http_request *r);
+void release_read(struct http_request *r);
+void release_edit(struct http_request *r);
+void release_publish(struct http_request *r);
+void release_withdraw(struct http_request *r);
+
 void tokens_list(struct http_request *r); /* tokens.c */
 void tokens_read_current(struct http_request *r);
 void tokens_revoke_current(struct http_request *r);

@@ -22,9 +22,10 @@
 #define PLANNER_CLASSES_MAX 20000 /* of one question; more are refused */
 
 struct planner;
-struct planner *planner_new(struct fleet *f, struct metrics *metrics);
-void planner_free(struct planner *p); /* after fleet_drain: no callback after this */
-struct planner *fleet_planner(struct fleet *f);
+struct planner *planner_new(struct metrics *metrics);
+/* After fleet_drain and pg_close: what is still on a thread is never answered. */
+void planner_free(struct planner *p);
+bool planner_is_idle(const struct planner *p);
 
 /* A device, or all devices of a class, and what was found for them. problem.from, .binaries and .rules are
  * what the plan's indices point into. */

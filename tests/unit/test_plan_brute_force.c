@@ -16,7 +16,7 @@
 #include "plan/plan.h"
 #include "plan/rule.h"
 
-#define UNIVERSES 100000
+#define UNIVERSES 300000
 #define MODULES 4
 #define VERSIONS 7 /* absent, 0 to 5 */
 #define STATES (VERSIONS * VERSIONS * VERSIONS * VERSIONS)
