@@ -116,19 +116,16 @@ static void read_header(struct swarm_part *part, const uint8_t *header)
     read_dependency(&part->depends[1], header + 20);
 }
 
-/* The last bytes: [product id and version,] reserved, SHA-256 of what is before it, suffix size, CRC-32. */
+/* The last bytes: [product id and version,] reserved, SHA-256, suffix size, CRC-32. Devices describe that
+ * hash and do not look whether it is right. */
 static enum swarm_code read_suffix(struct swarm_part *part, const uint8_t *data)
 {
     size_t len = part->len, hash_at = len - CRC_BYTES - 2 - SWARM_HASH_BYTES;
     uint16_t suffix_bytes = le16(data + len - CRC_BYTES - 2);
-    uint8_t hash[SWARM_HASH_BYTES];
 
     if (suffix_bytes < SUFFIX_MIN_BYTES || suffix_bytes > len - CRC_BYTES)
         return SWARM_CODE_FORMAT;
-    swarm_sha256(hash, data, hash_at);
     memcpy(part->hash, data + hash_at, SWARM_HASH_BYTES);
-    if (memcmp(hash, part->hash, SWARM_HASH_BYTES) != 0)
-        return SWARM_CODE_INTEGRITY;
     part->product_id = part->product_version = 0xffff;
     if (suffix_bytes >= SUFFIX_PRODUCT_BYTES) {
         part->product_id = le16(data + hash_at - 6);

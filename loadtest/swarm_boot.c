@@ -87,7 +87,7 @@ void swarm_boot_apply(struct swarm_update *u, bool is_judged)
 
     if (is_judged && STRIKES(u, apply_fails)) {
         swarm_update_fail(u, "apply_fails", SWARM_CODE_RESUMED_FAILED);
-        swarm_update_discard(u);
+        swarm_update_throw_away(u, 0);
         swarm_device_drop_link(d, "apply_failed");
         return;
     }
@@ -103,7 +103,7 @@ void swarm_boot_apply(struct swarm_update *u, bool is_judged)
     }
     u->boots.left = reboots_of(u);
     u->boots.was_noticed = !STRIKES(u, cached_describe);
-    swarm_update_discard(u);
+    swarm_update_throw_away(u, 0);
     if (STRIKES(u, never_back)) {
         swarm_boot_stop(u);
         swarm_device_vanish(d, "never_back");

@@ -1,6 +1,7 @@
 #include "swarm_commands.h"
 #include "swarm_scenario.h"
 #include "swarm_talk.h"
+#include "swarm_truth.h"
 #include <string.h>
 
 /* NULL = done, else why not. d is NULL where a command needs no device. */
@@ -38,6 +39,7 @@ static const char *do_module(struct swarm_commands *c, struct swarm_device *d, j
     if (!swarm_firmware_set(&d->model->firmware, d->model->platform, f[0], n[0],
                             (uint16_t)json_integer_value(v)))
         return "no room for another module";
+    swarm_truth_tell_modules(d);
     d->changed = true;
     return NULL;
 }

@@ -26,6 +26,19 @@ struct swarm_told_file *swarm_told_file(struct swarm_told *told, const struct sw
     return file;
 }
 
+void swarm_told_hold(struct swarm_told_file *file, uint32_t held_bytes)
+{
+    if (held_bytes <= file->held_bytes)
+        return;
+    file->new_bytes += held_bytes - file->held_bytes;
+    file->held_bytes = held_bytes;
+}
+
+uint64_t swarm_told_twice(const struct swarm_told_file *file)
+{
+    return file->received_bytes - file->new_bytes;
+}
+
 struct swarm_told_module *swarm_told_module(struct swarm_told *told, char f, char n, uint16_t v)
 {
     struct swarm_told_module *module;
@@ -122,7 +135,7 @@ static json_t *files_json(const struct swarm_told *told)
                       (json_int_t)file->key.file_bytes, "starts", (json_int_t)file->starts,
                       "first_start_bytes", (json_int_t)file->first_start_bytes, "last_start_bytes",
                       (json_int_t)file->last_start_bytes, "received_bytes", (json_int_t)file->received_bytes,
-                      "twice_bytes", (json_int_t)(file->received_bytes - file->held_bytes), "validated",
+                      "twice_bytes", (json_int_t)swarm_told_twice(file), "validated",
                       (json_int_t)file->validated, "applied", (json_int_t)file->applied));
     }
     return files;

@@ -20,7 +20,8 @@ struct swarm_truth;
 struct swarm_told_file {
     struct swarm_image_key key;
     uint64_t received_bytes; /* of chunks, however often */
-    uint32_t held_bytes;     /* the most it had at a time: what is beyond came twice */
+    uint64_t new_bytes;      /* of these, what it had not had before; unless it threw it away itself */
+    uint32_t held_bytes;     /* the most it had at a time */
     uint32_t starts, first_start_bytes, last_start_bytes;
     uint32_t validated, applied;
 };
@@ -38,6 +39,8 @@ struct swarm_told {
     uint32_t reboots, fall_backs;
 };
 struct swarm_told_file *swarm_told_file(struct swarm_told *told, const struct swarm_image_key *key);
+void swarm_told_hold(struct swarm_told_file *file, uint32_t held_bytes);
+uint64_t swarm_told_twice(const struct swarm_told_file *file); /* bytes */
 struct swarm_told_module *swarm_told_module(struct swarm_told *told, char f, char n, uint16_t v);
 
 struct swarm_truth *swarm_truth_open(const char *path); /* NULL: errno says why */

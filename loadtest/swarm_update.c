@@ -100,6 +100,18 @@ void swarm_update_discard(struct swarm_update *u)
     u->kept_bytes = u->flushed_bytes = 0;
 }
 
+void swarm_update_throw_away(struct swarm_update *u, uint32_t but_bytes)
+{
+    struct swarm_told_file *file = swarm_told_file(&u->told, &u->key);
+
+    if (file->held_bytes > but_bytes)
+        file->held_bytes = but_bytes;
+    if (but_bytes == 0)
+        swarm_update_discard(u);
+    else
+        u->kept_bytes = but_bytes;
+}
+
 /* Only version 3 knows how to go on, and only when the file is named by its SHA-256. */
 static void keep_or_discard(struct swarm_update *u, const struct swarm_image_key *key)
 {
@@ -121,10 +133,6 @@ static void tell_started(struct swarm_update *u)
     if (file->starts++ == 0)
         file->first_start_bytes = u->start_bytes;
     file->last_start_bytes = u->start_bytes;
-    if (file->held_bytes < u->start_bytes) { /* from a run before */
-        file->received_bytes += u->start_bytes - file->held_bytes;
-        file->held_bytes = u->start_bytes;
-    }
     hex_encode(sha256, u->key.sha256, SWARM_HASH_BYTES);
     fields = json_pack("{s:i,s:s,s:I,s:I,s:i}", "protocol", (int)u->protocol, "sha256", sha256, "file_bytes",
                        (json_int_t)u->key.file_bytes, "start_bytes", (json_int_t)u->start_bytes,
@@ -204,12 +212,6 @@ static void advance(struct swarm_update *u)
                                   (json_int_t)u->key.file_bytes));
 }
 
-static void count_held(const struct swarm_update *u, struct swarm_told_file *file)
-{
-    if (file->held_bytes < u->start_bytes + u->got_bytes)
-        file->held_bytes = u->start_bytes + u->got_bytes;
-}
-
 /* True when its power went with this byte. */
 static bool power_goes(struct swarm_update *u)
 {
@@ -261,7 +263,7 @@ enum swarm_stored swarm_update_store(struct swarm_update *u, const struct swarm_
     if (chunk->index > u->highest)
         u->highest = chunk->index;
     advance(u);
-    count_held(u, file);
+    swarm_told_hold(file, u->start_bytes + u->got_bytes);
     if (power_goes(u))
         return SWARM_STORED_GONE;
     if (u->got_count == u->chunk_count)
@@ -355,7 +357,7 @@ void swarm_update_validated(struct swarm_update *u)
     swarm_truth_tell(u->device, "update_validated",
                      json_pack("{s:O,s:I,s:I}", "modules", parts, "received_bytes",
                                (json_int_t)file->received_bytes, "twice_bytes",
-                               (json_int_t)(file->received_bytes - file->held_bytes)));
+                               (json_int_t)swarm_told_twice(file)));
     swarm_device_notice(u->device, "update_validated", json_pack("{s:o}", "modules", parts));
 }
 
@@ -369,7 +371,7 @@ void swarm_update_fail(struct swarm_update *u, const char *reason, int code)
     u->state = SWARM_UPDATE_NONE;
     u->device->world->stats.updates_failed++;
     if (u->protocol != SWARM_UPDATE_V3)
-        swarm_update_discard(u);
+        swarm_update_throw_away(u, 0);
     swarm_truth_tell(u->device, "update_failed", json_deep_copy(fields));
     swarm_device_notice(u->device, "update_failed", fields);
 }
@@ -382,8 +384,10 @@ void swarm_update_link_down(struct swarm_device *d)
 
 void swarm_update_power_lost(struct swarm_device *d)
 {
-    if (swarm_update_is_busy(d))
-        d->update->kept_bytes = d->update->flushed_bytes;
+    if (!swarm_update_is_busy(d))
+        return;
+    swarm_update_throw_away(d->update, d->update->flushed_bytes);
+    swarm_update_fail(d->update, "power_lost", 0);
 }
 
 void swarm_update_free(struct swarm_device *d)

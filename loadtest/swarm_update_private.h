@@ -83,6 +83,8 @@ void swarm_update_validated(struct swarm_update *u); /* the server is told that 
 /* NONE; what is kept stays. */
 void swarm_update_fail(struct swarm_update *u, const char *reason, int code);
 void swarm_update_discard(struct swarm_update *u);
+/* By itself, and not because the server said so: it is no second time when that comes again. */
+void swarm_update_throw_away(struct swarm_update *u, uint32_t but_bytes);
 /* Not idle, not waiting for anything: over, one way or the other. */
 void swarm_update_quiet(struct swarm_update *u);
 

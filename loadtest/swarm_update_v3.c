@@ -387,7 +387,7 @@ void swarm_update_v3_acknowledged(struct swarm_update *u, unsigned int kind)
         swarm_boot_apply(u, true);
     } else if (kind == SWARM_KIND_UPDATE_REFUSED) {
         swarm_update_fail(u, "refused", u->refused_code);
-        swarm_update_discard(u);
+        swarm_update_throw_away(u, 0);
         swarm_device_drop_link(d, "update_refused");
     }
 }
