@@ -86,8 +86,8 @@ struct update_engine {
     struct deadline tick;
     uint64_t opens_ms; /* the first update begins no earlier */
     uint32_t ticks;
-    bool is_ticking;       /* a statement of the tick is in flight */
-    bool is_checkpointing; /* and one of the checkpoints */
+    bool has_begun;        /* what an earlier process was at is free */
+    bool is_checkpointing; /* a statement of the checkpoints is in flight */
     bool stopped, closed;
     struct update_run *runs; /* ours */
     struct update_look *looks;

