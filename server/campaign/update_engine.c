@@ -184,7 +184,8 @@ bool update_engine_is_idle(const struct update_engine *e)
 {
     const struct update_run *run;
     DL_FOREACH (e->runs, run)
-        if (run->state != RUN_FINISHING) /* its answer is not heard any more: its row says all there is to say */
+        if (run->state !=
+            RUN_FINISHING) /* its answer is not heard any more: its row says all there is to say */
             return false;
     return e->pending_count == 0;
 }
