@@ -36,6 +36,13 @@ void release_read(struct http_request *r);
 void release_edit(struct http_request *r);
 void release_publish(struct http_request *r);
 void release_withdraw(struct http_request *r);
+void update_plan_read(struct http_request *r); /* update_plan.c */
+void what_if_ask(struct http_request *r);      /* what_if.c */
+
+void rules_list(struct http_request *r); /* rules.c */
+void rules_create(struct http_request *r);
+void rules_change(struct http_request *r);
+void rules_test(struct http_request *r);
 
 void tokens_list(struct http_request *r); /* tokens.c */
 void tokens_read_current(struct http_request *r);

@@ -28,6 +28,7 @@ static const struct route routes[] = {
     {"DELETE", "/v1/devices/:device/updates/:update", ROUTE_OWNER, updates_cancel},
     {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
     {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
+    {"GET", "/v1/devices/:device/update_plan", ROUTE_OWNER, update_plan_read},
     {"POST", "/v1/devices/:device/:function", ROUTE_OWNER, function_call},
     {"GET", "/v1/devices/:device/:variable", ROUTE_OWNER, variable_read},
     {"POST", "/v1/diagnostics/:device/update", ROUTE_OWNER, vitals_update},
@@ -44,6 +45,11 @@ static const struct route routes[] = {
     {"PUT", "/v1/releases/:release", ROUTE_OPERATOR, release_edit},
     {"POST", "/v1/releases/:release/publish", ROUTE_OPERATOR, release_publish},
     {"POST", "/v1/releases/:release/withdraw", ROUTE_OPERATOR, release_withdraw},
+    {"GET", "/v1/rules", ROUTE_OPERATOR, rules_list},
+    {"POST", "/v1/rules", ROUTE_OPERATOR, rules_create},
+    {"PUT", "/v1/rules/:code", ROUTE_OPERATOR, rules_change},
+    {"POST", "/v1/rules/:code/test", ROUTE_OPERATOR, rules_test},
+    {"POST", "/v1/what_if", ROUTE_OPERATOR, what_if_ask},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 

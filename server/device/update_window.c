@@ -156,6 +156,7 @@ static void take_had(struct update_window *w, uint32_t chunk, struct news *news)
 
 static void measure(struct update_window *w, uint32_t rtt_us)
 {
+    w->rtt_last_us = rtt_us;
     if (w->rtt_best_us == 0) { /* the first of its kind */
         w->rtt_us = rtt_us;
         w->rtt_spread_us = rtt_us / 2;
@@ -171,7 +172,7 @@ static void measure(struct update_window *w, uint32_t rtt_us)
 
 static bool is_queueing(const struct update_window *w)
 {
-    return w->rtt_best_us > 0 && w->rtt_us > 2 * (uint64_t)w->rtt_best_us + QUEUED_MS * 1000;
+    return w->rtt_last_us > 2 * (uint64_t)w->rtt_best_us + QUEUED_MS * 1000;
 }
 
 static void grow(struct update_window *w, uint32_t count)
@@ -256,9 +257,9 @@ enum update_ack update_window_acked(struct update_window *w, uint32_t acked, con
             w->acked_order = news.order;
         if (news.is_measure)
             measure(w, ((uint32_t)now_ms - news.sent_ms) * 1000 + 500);
-        grow(w, news.count);
     }
     lose_overtaken(w, now_ms);
+    grow(w, news.count);
     if (!makes_sense)
         return UPDATE_ACK_NONSENSE;
     return news.count > 0 ? UPDATE_ACK_NEWS : UPDATE_ACK_NO_NEWS;

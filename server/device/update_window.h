@@ -42,16 +42,16 @@ struct update_list { /* of slots, by number; UPDATE_WINDOW_MAX: none */
 };
 
 struct update_window {
-    uint32_t count;                              /* chunks in all */
-    uint32_t acked;                              /* 1 to acked are acknowledged */
-    uint32_t sent;                               /* 1 to sent were sent at least once */
-    uint32_t room;                               /* none beyond acked + room is taken by the device */
-    uint32_t out_count;                          /* OUT */
-    uint32_t order;                              /* of the next sending */
-    uint32_t acked_order;                        /* the newest sending that was acknowledged */
-    uint32_t calm_order;                         /* losses of what was sent before it are the same loss */
-    uint32_t may_be_out, slow_start_to;          /* in 1/256 chunk */
-    uint32_t rtt_us, rtt_spread_us, rtt_best_us; /* 0: not measured yet */
+    uint32_t count;                     /* chunks in all */
+    uint32_t acked;                     /* 1 to acked are acknowledged */
+    uint32_t sent;                      /* 1 to sent were sent at least once */
+    uint32_t room;                      /* none beyond acked + room is taken by the device */
+    uint32_t out_count;                 /* OUT */
+    uint32_t order;                     /* of the next sending */
+    uint32_t acked_order;               /* the newest sending that was acknowledged */
+    uint32_t calm_order;                /* losses of what was sent before it are the same loss */
+    uint32_t may_be_out, slow_start_to; /* in 1/256 chunk */
+    uint32_t rtt_us, rtt_spread_us, rtt_best_us, rtt_last_us; /* 0: not measured yet */
     bool is_probed;               /* one was sent again to ask, since something was acknowledged */
     uint32_t timeouts;            /* since something was acknowledged */
     uint64_t timer_ms;            /* the time-out is counted from here */

@@ -13,6 +13,7 @@
 #include <openssl/sha.h>
 #include <zlib.h>
 
+#include "device/link.h"
 #include "device/update.h"
 
 #define SIM_EVENTS_MAX 8192
@@ -46,8 +47,9 @@ static struct sim {
     bool is_running, is_finished, is_applied;
     uint64_t ack_at_ms, erase_ms, turn_ms, busy_to_ms;
     uint16_t mid, final_mid, last_mid;
-    bool drops_chunks, drops_finish;
-    bool is_slow;          /* legacy: takes no fast update */
+    bool drops_chunks, drops_finish, accepts_finish;
+    bool is_slow; /* legacy: takes no fast update */
+    uint32_t flight_most;
     uint32_t flight_count; /* legacy: chunks since the last UpdateDone */
     unsigned bad_chunks;   /* legacy: so many arrive broken */
     unsigned lists;
@@ -55,6 +57,7 @@ static struct sim {
     uint8_t start_code, finish_code;
     unsigned chunks_received, repeats, starts, finishes;
     uint32_t acks_lost_percent;
+    bool is_gone; /* says nothing more */
     uint8_t sha256[32];
 
     /* The owner. */
@@ -64,8 +67,7 @@ static struct sim {
     uint64_t sent_ms, ended_ms, begun_ms;
     struct device_update_result result;
     bool finish_at_once;
-    uint64_t stop_at_bytes;
-    unsigned most_in_turn;
+    uint32_t stop_at_bytes, hold_at_bytes; /* the latter: the bench stops running */
 } sim;
 
 static uint32_t sim_random(uint32_t below)
@@ -286,7 +288,7 @@ static void device_finishes(const struct coap_message *m)
     if (sim.drops_finish)
         return;
     device_says_empty(COAP_ACK, m->mid);
-    if (sim.is_finished)
+    if (sim.is_finished || sim.accepts_finish)
         return;
     sim.finishes++;
     assert_int_equal(m->token_len, 1);
@@ -360,7 +362,7 @@ static void legacy_takes_chunk(const struct coap_message *m)
     assert_in_range(chunk, 0, sim.chunk_count - 1);
     sim.chunks_received++;
     sim.flight_count++;
-    assert_in_range(sim.flight_count, 0, 40);
+    assert_in_range(sim.flight_count, 0, sim.flight_most);
     bool is_bad = sim.bad_chunks > 0 && sim_random(4) == 0;
     sim.bad_chunks -= is_bad;
     if (crc32(0, m->payload, (uInt)m->payload_len) != crc)
@@ -429,6 +431,8 @@ static void device_takes(const uint8_t *data, size_t data_len)
     struct coap_message m;
     char path[8] = "";
 
+    if (sim.is_gone)
+        return;
     assert_int_equal(coap_message_decode(&m, data, data_len), COAP_DECODED);
     if (m.type == COAP_ACK) {
         if (m.mid == sim.final_mid && sim.is_finished)
@@ -514,6 +518,7 @@ static inline int sim_setup(void **state)
     sim.delay_ms = 20;
     sim.room = 128;
     sim.mid = 100;
+    sim.flight_most = 40;
     sim.ack_at_ms = UINT64_MAX;
     sim.finish_at_once = true;
     sim.file_bytes = 100000;
@@ -596,8 +601,10 @@ static inline void sim_run(uint64_t most_ms)
 {
     uint64_t until_ms = fake_clock_ms + most_ms;
 
-    while (sim.ended == 0 && fake_clock_ms < until_ms && sim_step())
-        ;
+    while (sim.ended == 0 && fake_clock_ms < until_ms && sim_step()) {
+        if (sim.hold_at_bytes > 0 && sim.progress_bytes >= sim.hold_at_bytes)
+            return;
+    }
 }
 
 #endif
