@@ -187,6 +187,12 @@ CREATE FUNCTION iso_time(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PAR
 
 -- --- what people do ---
 
+-- By number or by name; NULL: there is none.
+CREATE FUNCTION campaign_find(which text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT c.id FROM campaign c WHERE c.name = which OR c.id = CASE WHEN which ~ '^[0-9]{1,18}$' THEN which::bigint END
+     ORDER BY c.name <> which LIMIT 1
+$$;
+
 -- code: ok, not found, stale (rev is the current one), state (detail says what it is in), and those of each call.
 CREATE TYPE campaign_result AS (code text, id bigint, rev integer, detail text);
 

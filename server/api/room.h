@@ -16,6 +16,7 @@ struct api {
     struct http *http; /* ours */
     struct fleet *fleet;
     struct devices *devices;
+    struct campaigns *campaigns;
     struct metrics *metrics;
     struct api_view view;
     struct metric *answers[API_STATUS_CLASSES], *vanished;
