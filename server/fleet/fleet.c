@@ -14,6 +14,7 @@
 #include "fleet/attendance.h"
 #include "fleet/event_queue.h"
 #include "fleet/lost_nodes.h"
+#include "fleet/planner.h"
 #include "fleet/reach.h"
 #include "fleet/retention.h"
 #include "fleet/room.h"
@@ -89,6 +90,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->lost_nodes = lost_nodes_new(f);
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
+    f->planner = planner_new(metrics);
     return f;
 }
 
@@ -106,6 +108,7 @@ void fleet_free(struct fleet *f)
     lost_nodes_free(f->lost_nodes);
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
+    planner_free(f->planner);
     free(f);
 }
 
@@ -163,7 +166,8 @@ bool fleet_is_up(const struct fleet *f)
 
 bool fleet_is_idle(const struct fleet *f)
 {
-    return event_queue_is_empty(f->events) && f->held_count == 0 && !f->later.calls;
+    return event_queue_is_empty(f->events) && f->held_count == 0 && !f->later.calls &&
+           planner_is_idle(f->planner);
 }
 
 /* Devices are marked offline in slices: of a large fleet at once would take longer than a statement may. */

@@ -21,6 +21,7 @@ struct fleet_settings {
     uint32_t node_id;       /* which of the nodes this is; stays as it was at the start */
 };
 
+struct firmware_cache;
 struct fleet;
 struct nodes;
 struct reach;
@@ -38,7 +39,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
 struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
 uint32_t fleet_node_id(const struct fleet *f);
-struct reach *fleet_reach(struct fleet *f); /* to ask devices */
+struct reach *fleet_reach(struct fleet *f);                   /* to ask devices */
+struct firmware_cache *fleet_firmware_cache(struct fleet *f); /* to send module binaries */
 /* A node's lease ran out: marks its devices offline (reason `node_lost`), tried again until Postgres is
  * there, then nodes_forget. As often as it comes; nothing while that node is alive or being marked already.
  */
@@ -52,8 +54,9 @@ void fleet_start(struct fleet *f);
 void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg);
 void fleet_free(struct fleet *f);
 bool fleet_is_up(const struct fleet *f); /* Postgres reachable */
-/* No event is waiting or in flight, no Hello or describe is held for its acknowledgement. What only writes
- * behind (presence, attempts) does not count. For a clean end pg_unanswered must be 0 as well. */
+/* No event is waiting or in flight, no Hello or describe is held for its acknowledgement, nothing is planned.
+ * What only writes behind (presence, attempts) does not count. For a clean end pg_unanswered must be 0 as
+ * well. */
 bool fleet_is_idle(const struct fleet *f);
 
 /* What went wrong with a request, for the API to put into words. */

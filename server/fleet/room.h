@@ -29,6 +29,7 @@ struct lost_nodes;
 struct psk_turns;
 struct psk_found;
 struct token_cache;
+struct planner;
 
 struct fleet {
     uv_loop_t *loop;             /* borrowed */
@@ -51,6 +52,7 @@ struct fleet {
     struct psk_turns *psk_turns;
     const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
+    struct planner *planner;
     size_t held_count;          /* Hellos and describes whose verdict is not given yet */
     bool stopped;               /* drained: Postgres is not asked any more */
     bool started;               /* what an earlier process left online has been marked offline */
