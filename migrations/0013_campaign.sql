@@ -18,7 +18,8 @@ CREATE INDEX device_update_class_begun ON device_update (campaign_id, sig)
  WHERE state IN ('active', 'verifying', 'failed', 'lost');
 CREATE INDEX device_update_ended ON device_update (campaign_id, stage_ord, ended_at) WHERE started_at IS NOT NULL;
 -- what a device changes when it comes online
-CREATE INDEX device_update_never_seen ON device_update (device_id) WHERE state = 'waiting' AND reason = 'offline_never_seen';
+CREATE INDEX device_update_offline ON device_update (device_id)
+ WHERE state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen');
 CREATE INDEX device_update_lost ON device_update (device_id) WHERE state = 'lost' AND disrupts;
 
 -- What the planner found for each inventory class of a campaign.
@@ -122,12 +123,12 @@ CREATE TRIGGER device_update_moved AFTER UPDATE ON device_update REFERENCING OLD
 CREATE OR REPLACE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void
     LANGUAGE sql AS $$ SELECT $$;
 
--- A device that comes online the first time is looked at at once, as those that come again; a lost one that is seen gives its
--- place of the disruption budget back.
+-- A device that comes online is looked at again at once; a lost one that is seen gives its place of the disruption budget
+-- back.
 CREATE FUNCTION device_came_online() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE device_update SET next_at = now()
-     WHERE device_id = NEW.id AND state = 'waiting' AND reason = 'offline_never_seen';
+     WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen') AND next_at > now();
     UPDATE device_update SET disrupts = false WHERE device_id = NEW.id AND state = 'lost' AND disrupts;
     RETURN NULL;
 END $$;
