@@ -151,8 +151,8 @@ CREATE TRIGGER planning_release_modules AFTER INSERT OR UPDATE OR DELETE ON rele
 CREATE TRIGGER planning_binaries AFTER UPDATE OR DELETE ON module_binary
     FOR EACH STATEMENT EXECUTE FUNCTION on_planning_changed();
 
--- Results: 'ok', 'exists', 'not found', 'stale' with the rev it has now. NULL: as it is.
-CREATE TYPE rule_result AS (code text, rev integer);
+-- Results: 'ok', 'exists', 'not found', 'stale', with the rule as it is now. NULL: as it is.
+CREATE TYPE rule_result AS (code text, rule jsonb);
 
 CREATE FUNCTION create_rule(actor text, which text, platform integer, new_kind text, new_body jsonb, new_explain text,
                             new_evidence text, new_enabled boolean)
@@ -164,10 +164,10 @@ BEGIN
     VALUES (which, platform, new_kind, new_body, new_explain, new_evidence, coalesce(new_enabled, true))
     ON CONFLICT (code) DO NOTHING RETURNING * INTO r;
     IF r.id IS NULL THEN
-        RETURN ROW('exists', (SELECT t.rev FROM transition_rule t WHERE t.code = which))::rule_result;
+        RETURN ROW('exists', NULL)::rule_result;
     END IF;
     INSERT INTO audit (actor, action, target, after) VALUES (actor, 'rule.create', which, to_jsonb(r) - 'id');
-    RETURN ROW('ok', r.rev)::rule_result;
+    RETURN ROW('ok', to_jsonb(r))::rule_result;
 END $$;
 
 CREATE FUNCTION change_rule(actor text, which text, was_rev integer, platform integer, new_kind text, new_body jsonb,
@@ -182,7 +182,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN ROW('not found', NULL)::rule_result;
     ELSIF was.rev <> was_rev THEN
-        RETURN ROW('stale', was.rev)::rule_result;
+        RETURN ROW('stale', to_jsonb(was))::rule_result;
     END IF;
     UPDATE transition_rule t SET platform_id = coalesce(platform, t.platform_id), kind = coalesce(new_kind, t.kind),
         body = coalesce(new_body, t.body), explain = coalesce(new_explain, t.explain),
@@ -190,7 +190,7 @@ BEGIN
      WHERE t.id = was.id RETURNING * INTO r;
     INSERT INTO audit (actor, action, target, before, after, reason)
     VALUES (actor, 'rule.change', which, to_jsonb(was) - 'id', to_jsonb(r) - 'id', why);
-    RETURN ROW('ok', r.rev)::rule_result;
+    RETURN ROW('ok', to_jsonb(r))::rule_result;
 END $$;
 
 -- --- inventory classes: devices of one platform with the same versions ---

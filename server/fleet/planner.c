@@ -291,8 +291,7 @@ static void find_book(struct job *job, int64_t release_id, int64_t rev)
 
 /* --- what is asked about --- */
 
-/* More modules than can be planned with: as if nothing were known. */
-static void read_vector(struct plan_vector *from, const char *text, int64_t platform_id)
+void planner_read_vector(struct plan_vector *from, const char *text, int64_t platform_id)
 {
     json_t *list = json_loads(text, 0, NULL), *one; /* NULL: never described */
     size_t i;
@@ -330,7 +329,7 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
     job->items[0].sig = pg_int(result, 0, 6);
     must(pg_bytea(result, 0, 5, &job->items[0].device_id, sizeof job->items[0].device_id, &id_len) &&
          id_len == sizeof job->items[0].device_id);
-    read_vector(&job->items[0].from, pg_value(result, 0, 8), pg_int(result, 0, 7));
+    planner_read_vector(&job->items[0].from, pg_value(result, 0, 8), pg_int(result, 0, 7));
     find_book(job, pg_int(result, 0, 1), pg_int(result, 0, 0));
 }
 
@@ -390,8 +389,8 @@ static void on_classes(void *arg, enum pg_err err, const struct pg_result *resul
         item->sig = pg_int(result, (int)job->item_count, 4);
         item->devices = (uint64_t)pg_int(result, (int)job->item_count, 5);
         job->total += item->devices;
-        read_vector(&item->from, pg_value(result, (int)job->item_count, 7),
-                    pg_int(result, (int)job->item_count, 6));
+        planner_read_vector(&item->from, pg_value(result, (int)job->item_count, 7),
+                            pg_int(result, (int)job->item_count, 6));
     }
     find_book(job, pg_int(result, 0, 1), pg_int(result, 0, 0));
 }

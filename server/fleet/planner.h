@@ -69,7 +69,9 @@ json_t *planner_unblock_json(const struct planner_answer *answer);              
 json_t *planner_recipe_json(const struct planner_answer *answer);               /* sentences */
 json_t *planner_modules_json(const struct plan_vector *vector);  /* [{"f": "b", "n": 0, "v": 1005}] */
 json_t *planner_class_json(const struct planner_answer *answer); /* a row of "classes" */
-/* {"devices":, "by_outcome":, "blocked":, "bytes":, "classes": [..]} of all classes. */
+/* {"devices":, "by_outcome":, "blocked":, "bytes":, "classes": [..], "classes_not_shown":}: counted over all
+ * classes, of which those with the most devices are shown. */
+#define PLANNER_CLASSES_SHOWN 200
 json_t *planner_summary_json(const struct planner_answer *classes, size_t count, uint64_t total);
 char *planner_sentence(const struct planner_answer *answer);           /* from malloc, the caller's */
 const char *planner_outcome_name(const struct planner_answer *answer); /* current, steps, blocked */

@@ -177,8 +177,10 @@ json_t *planner_summary_json(const struct planner_answer *classes, size_t count,
         if (reason)
             count_up(blocked, reason, classes[i].devices);
         bytes += planner_bytes(&classes[i]) * classes[i].devices;
-        json_array_append_new(list, planner_class_json(&classes[i]));
+        if (i < PLANNER_CLASSES_SHOWN)
+            json_array_append_new(list, planner_class_json(&classes[i]));
     }
-    return json_pack("{s:I,s:o,s:o,s:I,s:o}", "devices", (json_int_t)total, "by_outcome", by_outcome,
-                     "blocked", blocked, "bytes", (json_int_t)bytes, "classes", list);
+    return json_pack("{s:I,s:o,s:o,s:I,s:o,s:I}", "devices", (json_int_t)total, "by_outcome", by_outcome,
+                     "blocked", blocked, "bytes", (json_int_t)bytes, "classes", list, "classes_not_shown",
+                     (json_int_t)(count - json_array_size(list)));
 }

@@ -38,9 +38,15 @@ static bool is_one_of_several(const struct plan_vector *vector, const struct pla
     return false;
 }
 
+static bool needs_part(const struct plan_vector *vector, const struct plan_module *module)
+{
+    return is_one_of_several(vector, module) &&
+           !(module->function == MODULE_BOOTLOADER && module->index == 0);
+}
+
 static char *name(const struct plan_vector *vector, const struct plan_module *module)
 {
-    if (is_one_of_several(vector, module))
+    if (needs_part(vector, module))
         return mem_printf("%s part %u", noun(module->function), module->index);
     return mem_string(noun(module->function));
 }
@@ -59,7 +65,7 @@ char *plan_words_module(const struct plan_vector *vector, const struct plan_modu
     if (module->function == MODULE_NCP && module->version == 0)
         text = mem_printf("%s of unknown version", what);
     else
-        text = mem_printf("%s %s", what, number);
+        text = mem_printf(needs_part(vector, module) ? "%s v%s" : "%s %s", what, number);
     free(what);
     free(number);
     return text;

@@ -19,6 +19,8 @@ char *plan_words_opening(const struct plan_problem *problem, const struct plan_o
 /* What would help where no single change would; NULL when openings say it. */
 char *plan_words_remedy(const struct plan *plan, const struct plan_problem *problem);
 char *plan_words_local(const struct plan_problem *problem, const struct plan *plan, size_t at);
+/* What a rule means for devices with these versions; NULL when it does not touch them. */
+char *plan_words_effect(const struct plan_rule *rule, const struct plan_vector *vector);
 /* What is not known; NULL when everything is. */
 char *plan_words_uncertain(const struct plan *plan, const struct plan_problem *problem);
 
