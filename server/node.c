@@ -279,7 +279,8 @@ static void on_drain_step(uv_timer_t *timer)
     struct node *n = timer->data;
     bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
     if (n->state == NODE_DRAINING && n->api_closed &&
-        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates)) || overdue))
+        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates)) ||
+         overdue))
         close_sessions(n);
 }
 
@@ -494,9 +495,11 @@ static int start_rooms(struct node *n)
     n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
     fleet_set_devices(n->fleet, n->devices);
     struct campaigns_settings campaigns = campaigns_settings(c);
-    n->campaigns = campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
+    n->campaigns =
+        campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
     struct update_settings updates = update_settings(c);
-    n->updates = update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
+    n->updates =
+        update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
     n->dtls =
         dtls_new(&dtls, n->key, &n->deadlines, n->metrics, &devices_dtls_ops, n->devices, why, sizeof why);
     if (!n->dtls)

@@ -81,8 +81,9 @@ static const struct {
     {"rules", 409, "Rules have changed since the planning: plan and approve it again."},
     {"withdrawn", 409, "%s"},
     {"window", 409, "It is outside its window, which opens at %s."},
-    {"wider", 400, "A stage is widened by percent or max_devices: to more than it has, and no more than the next one, "
-                   "which has not begun."},
+    {"wider", 400,
+     "A stage is widened by percent or max_devices: to more than it has, and no more than the next one, "
+     "which has not begun."},
     {"release", 400, "release must be the id or the name of a published release."},
     {"time zone", 400, "limits.window.tz %s is not a time zone."},
     {"name", 409, "Another campaign has this name."},
@@ -95,8 +96,8 @@ static void respond_refusal(struct http_request *r, const struct campaign_outcom
         if (strcmp(refusals[i].code, outcome->code) != 0)
             continue;
         const char *place = strstr(refusals[i].words, "%s");
-        char *text = place != NULL ? mem_printf("%.*s%s%s", (int)(place - refusals[i].words), refusals[i].words,
-                                                outcome->detail, place + 2)
+        char *text = place != NULL ? mem_printf("%.*s%s%s", (int)(place - refusals[i].words),
+                                                refusals[i].words, outcome->detail, place + 2)
                                    : mem_string(refusals[i].words);
         json_t *body = json_pack("{sbssss}", "ok", 0, "error", text, "code", outcome->code);
         if (refusals[i].status == 409 && outcome->id > 0)
@@ -121,8 +122,8 @@ static void on_read(void *arg, enum fleet_err err, const char *text)
         respond_json_text(r, r->status, text);
 }
 
-void campaign_answer_outcome(struct http_request *r, enum fleet_err err, const struct campaign_outcome *outcome,
-                             unsigned status)
+void campaign_answer_outcome(struct http_request *r, enum fleet_err err,
+                             const struct campaign_outcome *outcome, unsigned status)
 {
     char id[24];
 

@@ -43,7 +43,8 @@ void campaign_events_read(struct http_request *r)
 
     if (campaign_answer_read_number(r, "after", INT64_MAX, &past) &&
         campaign_answer_read_number(r, "wait_s", WAIT_MAX_S, &wait_s))
-        campaign_read_events(r->api->campaigns, http_request_param(r, 0), past, (uint32_t)wait_s * 1000, on_events, r);
+        campaign_read_events(r->api->campaigns, http_request_param(r, 0), past, (uint32_t)wait_s * 1000,
+                             on_events, r);
 }
 
 /* --- export: a slice at a time; X-Next-After is where the next begins --- */
@@ -56,7 +57,8 @@ static bool wants_csv(const struct http_request *r)
 }
 
 /* In the request's scratch memory. */
-struct export {
+struct export
+{
     bool as_csv, has_head;
 };
 

@@ -118,7 +118,8 @@ static void order_stage(struct http_request *r, const char *word, double percent
     if (stage < 0)
         respond_error(r, 404, "There is no such stage.");
     else if (read_order(r, &order))
-        campaign_act_on_stage(r->api->campaigns, &r->actor, &order, stage, word, percent, max_devices, on_ordered, r);
+        campaign_act_on_stage(r->api->campaigns, &r->actor, &order, stage, word, percent, max_devices,
+                              on_ordered, r);
 }
 
 void campaign_stage_resume(struct http_request *r)
@@ -181,8 +182,9 @@ void campaign_retry_order(struct http_request *r)
     struct campaign_order order;
     const json_t *reasons;
 
-    if (read_order(r, &order) && read_list(r, "reasons", REASONS_MAX, is_reason,
-                                           "must be a list of reasons, or of failed, lost, blocked.", &reasons))
+    if (read_order(r, &order) &&
+        read_list(r, "reasons", REASONS_MAX, is_reason,
+                  "must be a list of reasons, or of failed, lost, blocked.", &reasons))
         campaign_retry(r->api->campaigns, &r->actor, &order, reasons, on_ordered, r);
 }
 

@@ -161,8 +161,8 @@ void campaigns_create(struct http_request *r)
     struct wish w = {.release = NULL};
     const char *key;
 
-    if (read_key(r, &key) && read_name(r, &w) && read_release(r, &w) && read_mode(r, &w) && read_selector(r, &w) &&
-        read_stages(r, &w)) {
+    if (read_key(r, &key) && read_name(r, &w) && read_release(r, &w) && read_mode(r, &w) &&
+        read_selector(r, &w) && read_stages(r, &w)) {
         w.request = json_dumps(r->body.fields, JSON_COMPACT | JSON_SORT_KEYS);
         campaign_create(r->api->campaigns, &r->actor, key, w.request, &w.wish, on_created, r);
     }

@@ -13,8 +13,9 @@
 
 static const struct pg_statement create = {
     .name = "campaign_create",
-    .sql = OUTCOME "campaign_create($1::text, $2::text, sha256(convert_to($3::text, 'UTF8')), $4::text, $5::text,"
-                   " $6::jsonb, $7::jsonb, $8::jsonb, $9::text, $10::boolean) r",
+    .sql = OUTCOME
+    "campaign_create($1::text, $2::text, sha256(convert_to($3::text, 'UTF8')), $4::text, $5::text,"
+    " $6::jsonb, $7::jsonb, $8::jsonb, $9::text, $10::boolean) r",
     .params = 10,
 };
 static const struct pg_statement act = {
@@ -25,8 +26,9 @@ static const struct pg_statement act = {
 };
 static const struct pg_statement act_on_stage = {
     .name = "campaign_stage_act",
-    .sql = OUTCOME "campaign_stage_act(campaign_find($1::text), $2::integer, $3::text, $4::integer, $5::text, $6::text,"
-                   " $7::numeric, $8::integer) r",
+    .sql = OUTCOME
+    "campaign_stage_act(campaign_find($1::text), $2::integer, $3::text, $4::integer, $5::text, $6::text,"
+    " $7::numeric, $8::integer) r",
     .params = 8,
 };
 static const struct pg_statement retry = {
@@ -69,13 +71,17 @@ static void change(struct pg *pg, const struct pg_statement *statement, const st
     pg_exec(pg, statement, params, CAMPAIGN_PATIENCE_MS, PG_AGAIN, on_changed, wait);
 }
 
-void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key, const char *request,
-                     const struct campaign_wish *wish, campaign_changed_fn *done, void *arg)
+void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key,
+                     const char *request, const struct campaign_wish *wish, campaign_changed_fn *done,
+                     void *arg)
 {
     char *stages = json_dumps(wish->stages, JSON_COMPACT), *limits = json_dumps(wish->limits, JSON_COMPACT);
     struct pg_param params[] = {
-        pg_text(actor->user_name), pg_text(key),    pg_text(request), pg_text(wish->name), pg_text(wish->release),
-        pg_text(wish->selector),   pg_text(stages), pg_text(limits),  pg_text(wish->mode), pg_text(wish->dynamic ? "t" : "f"),
+        pg_text(actor->user_name), pg_text(key),
+        pg_text(request),          pg_text(wish->name),
+        pg_text(wish->release),    pg_text(wish->selector),
+        pg_text(stages),           pg_text(limits),
+        pg_text(wish->mode),       pg_text(wish->dynamic ? "t" : "f"),
     };
     change(c->pg, &create, params, done, arg);
     free(stages);
@@ -97,9 +103,9 @@ void campaign_act(struct campaigns *c, const struct fleet_actor *actor, const st
     change(strcmp(word, "start") == 0 ? c->bulk : c->pg, &act, params, done, arg);
 }
 
-void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                           int stage, const char *word, double percent, int64_t max_devices,
-                           campaign_changed_fn *done, void *arg)
+void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor,
+                           const struct campaign_order *order, int stage, const char *word, double percent,
+                           int64_t max_devices, campaign_changed_fn *done, void *arg)
 {
     struct campaign_number n[3];
     char *percent_text = percent > 0 ? mem_printf("%.3f", percent) : NULL;
@@ -115,14 +121,14 @@ void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor,
     free(percent_text);
 }
 
-static void change_devices(struct campaigns *c, const struct pg_statement *statement, const struct fleet_actor *actor,
-                           const struct campaign_order *order, const json_t *list, campaign_changed_fn *done,
-                           void *arg)
+static void change_devices(struct campaigns *c, const struct pg_statement *statement,
+                           const struct fleet_actor *actor, const struct campaign_order *order,
+                           const json_t *list, campaign_changed_fn *done, void *arg)
 {
     struct campaign_number rev;
     char *text = json_dumps(list, JSON_COMPACT);
-    struct pg_param params[] = {pg_text(order->which), campaign_int(&rev, order->rev), pg_text(actor->user_name),
-                                pg_text(order->reason), pg_text(text)};
+    struct pg_param params[] = {pg_text(order->which), campaign_int(&rev, order->rev),
+                                pg_text(actor->user_name), pg_text(order->reason), pg_text(text)};
     change(c->bulk, statement, params, done, arg);
     free(text);
 }
@@ -133,8 +139,9 @@ void campaign_retry(struct campaigns *c, const struct fleet_actor *actor, const 
     change_devices(c, &retry, actor, order, reasons, done, arg);
 }
 
-void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                      const json_t *devices, campaign_changed_fn *done, void *arg)
+void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor,
+                      const struct campaign_order *order, const json_t *devices, campaign_changed_fn *done,
+                      void *arg)
 {
     change_devices(c, &exclude, actor, order, devices, done, arg);
 }

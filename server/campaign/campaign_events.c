@@ -13,7 +13,8 @@
 
 static const struct pg_statement read_events = {
     .name = "campaign_events",
-    .sql = "SELECT e.lines FROM campaign_events_lines(campaign_find($1::text), $2::bigint, $3::integer) e WHERE e.found",
+    .sql = "SELECT e.lines FROM campaign_events_lines(campaign_find($1::text), $2::bigint, $3::integer) e "
+           "WHERE e.found",
     .params = 3,
 };
 

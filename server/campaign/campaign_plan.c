@@ -1,7 +1,8 @@
-/* campaign_plan.c: freezes what a campaign will do: the planner says what each class of devices needs, Postgres
- * writes one row a device, slice by slice, and the stages' sizes say what they can prove.
+/* campaign_plan.c: freezes what a campaign will do: the planner says what each class of devices needs,
+ * Postgres writes one row a device, slice by slice, and the stages' sizes say what they can prove.
  *
- *   READING -> ASKING the planner -> BEGINNING -> CLEARING the earlier plan -> SLICING -> COUNTING -> FINISHING
+ *   READING -> ASKING the planner -> BEGINNING -> CLEARING the earlier plan -> SLICING -> COUNTING ->
+ * FINISHING
  *
  * From BEGINNING on the campaign is a draft with a new rev: who plans at the same time, or changes it, makes
  * the next statement find another rev, and this one ends as stale. */
@@ -37,18 +38,21 @@ static const struct pg_statement clear = {
 };
 static const struct pg_statement slice = {
     .name = "campaign_plan_slice",
-    .sql = "SELECT encode(s.last, 'hex'), encode(s.hash, 'hex') FROM campaign_plan_slice($1::bigint, $2::integer,"
+    .sql = "SELECT encode(s.last, 'hex'), encode(s.hash, 'hex') FROM campaign_plan_slice($1::bigint, "
+           "$2::integer,"
            " decode($3::text, 'hex'), $4::integer, decode($5::text, 'hex')) s",
     .params = 5,
 };
 static const struct pg_statement count = {
     .name = "campaign_plan_count",
-    .sql = "SELECT name, n_total - n_ok - n_blocked, gate FROM campaign_stage WHERE campaign_id = $1::bigint ORDER BY ord",
+    .sql = "SELECT name, n_total - n_ok - n_blocked, gate FROM campaign_stage WHERE campaign_id = $1::bigint "
+           "ORDER BY ord",
     .params = 1,
 };
 static const struct pg_statement finish_plan = {
     .name = "campaign_plan_finish",
-    .sql = "SELECT r.code, r.id, r.rev, r.detail FROM campaign_plan_finish($1::bigint, $2::integer, $3::text, $4::text,"
+    .sql = "SELECT r.code, r.id, r.rev, r.detail FROM campaign_plan_finish($1::bigint, $2::integer, "
+           "$3::text, $4::text,"
            " $5::jsonb, decode($6::text, 'hex')) r",
     .params = 6,
 };
@@ -60,7 +64,7 @@ struct planning {
     char who[65];
     char *which, *reason; /* ours */
     int64_t id, rev, release_id;
-    json_t *summary; /* ours, NULL until the planner has answered */
+    json_t *summary;                                       /* ours, NULL until the planner has answered */
     char past[2 * sizeof(struct device_id) + 1], hash[65]; /* of the slices so far */
 };
 
@@ -140,8 +144,12 @@ static void on_counted(void *arg, enum pg_err err, const struct pg_result *resul
         return;
     add_proofs(p->summary, result);
     summary = json_dumps(p->summary, JSON_COMPACT);
-    struct pg_param params[] = {campaign_int(&n[0], p->id), campaign_int(&n[1], p->rev), pg_text(p->who),
-                                pg_text(p->reason),         pg_text(summary),            pg_text(p->hash)};
+    struct pg_param params[] = {campaign_int(&n[0], p->id),
+                                campaign_int(&n[1], p->rev),
+                                pg_text(p->who),
+                                pg_text(p->reason),
+                                pg_text(summary),
+                                pg_text(p->hash)};
     run(p, &finish_plan, params, PG_AGAIN, on_finished);
     free(summary);
 }
@@ -184,7 +192,8 @@ static void on_cleared(void *arg, enum pg_err err, const struct pg_result *resul
 static void clear_some(struct planning *p)
 {
     struct campaign_number n[3];
-    struct pg_param params[] = {campaign_int(&n[0], p->id), campaign_int(&n[1], p->rev), campaign_int(&n[2], SLICE)};
+    struct pg_param params[] = {campaign_int(&n[0], p->id), campaign_int(&n[1], p->rev),
+                                campaign_int(&n[2], SLICE)};
     run(p, &clear, params, PG_RETRY, on_cleared);
 }
 
@@ -227,10 +236,11 @@ static json_t *class_json(const struct planner_answer *class)
     char *sentence = planner_sentence(class);
     const char *outcome = planner_outcome_name(class);
     const char *reason = plan_outcome_reason(class->plan->outcome);
-    json_t *detail = json_pack("{sssoso}", "sentence", sentence, "unblock", planner_unblock_json(class), "steps",
-                               planner_steps_json(class));
-    json_t *object = json_pack("{sIsIsssoso}", "sig", (json_int_t)class->sig, "devices", (json_int_t)class->devices,
-                               "outcome", outcome, "detail", detail, "canary", canary_json(class));
+    json_t *detail = json_pack("{sssoso}", "sentence", sentence, "unblock", planner_unblock_json(class),
+                               "steps", planner_steps_json(class));
+    json_t *object =
+        json_pack("{sIsIsssoso}", "sig", (json_int_t) class->sig, "devices", (json_int_t) class->devices,
+                  "outcome", outcome, "detail", detail, "canary", canary_json(class));
     if (strcmp(outcome, "blocked") == 0 && reason != NULL)
         (void)json_object_set_new(object, "reason", json_string(reason));
     free(sentence);
@@ -245,8 +255,8 @@ json_t *campaign_classes_json(const struct planner_answer *classes, size_t class
     return list;
 }
 
-static void on_classes(void *arg, enum fleet_err err, const struct planner_answer *classes, size_t class_count,
-                       uint64_t total, const char *why)
+static void on_classes(void *arg, enum fleet_err err, const struct planner_answer *classes,
+                       size_t class_count, uint64_t total, const char *why)
 {
     struct planning *p = arg;
     struct campaign_number n[2];
@@ -263,7 +273,8 @@ static void on_classes(void *arg, enum fleet_err err, const struct planner_answe
     p->summary = planner_summary_json(classes, class_count, total);
     list = campaign_classes_json(classes, class_count);
     text = json_dumps(list, JSON_COMPACT);
-    struct pg_param params[] = {campaign_int(&n[0], p->id), campaign_int(&n[1], p->rev), pg_text(p->who), pg_text(text)};
+    struct pg_param params[] = {campaign_int(&n[0], p->id), campaign_int(&n[1], p->rev), pg_text(p->who),
+                                pg_text(text)};
     run(p, &begin, params, PG_AGAIN, on_begun);
     free(text);
     json_decref(list);

@@ -8,7 +8,8 @@
 
 static const struct pg_statement read_campaign = {
     .name = "campaign_read",
-    .sql = "SELECT json_build_object('campaign', campaign_json(c)) FROM campaign c WHERE c.id = campaign_find($1::text)",
+    .sql = "SELECT json_build_object('campaign', campaign_json(c)) FROM campaign c WHERE c.id = "
+           "campaign_find($1::text)",
     .params = 1,
 };
 static const struct pg_statement read_progress = {
@@ -23,13 +24,15 @@ static const struct pg_statement list_campaigns = {
 };
 static const struct pg_statement list_devices = {
     .name = "campaign_list_devices",
-    .sql = "SELECT campaign_devices_json(campaign_find($1::text), $2::text, $3::text, $4::bigint, $5::bigint)",
+    .sql =
+        "SELECT campaign_devices_json(campaign_find($1::text), $2::text, $3::text, $4::bigint, $5::bigint)",
     .params = 5,
 };
 static const struct pg_statement export_slice = {
     .name = "campaign_export",
     .sql = "SELECT coalesce(e.last, 0), e.lines FROM campaign c,"
-           " campaign_export_lines(c.id, $2::bigint, $3::integer, $4::boolean) e WHERE c.id = campaign_find($1::text)",
+           " campaign_export_lines(c.id, $2::bigint, $3::integer, $4::boolean) e WHERE c.id = "
+           "campaign_find($1::text)",
     .params = 4,
 };
 
@@ -103,8 +106,8 @@ static void on_slice(void *arg, enum pg_err err, const struct pg_result *result)
         wait.done(wait.arg, FLEET_OK, pg_value(result, 0, 1), pg_int(result, 0, 0));
 }
 
-void campaign_export(struct campaigns *c, const char *which, int64_t past, bool as_csv, campaign_slice_fn *done,
-                     void *arg)
+void campaign_export(struct campaigns *c, const char *which, int64_t past, bool as_csv,
+                     campaign_slice_fn *done, void *arg)
 {
     struct export_wait *wait = mem_alloc(sizeof *wait);
     struct campaign_number n[2];

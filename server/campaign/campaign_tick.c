@@ -1,5 +1,5 @@
-/* campaign_tick.c: once a second: the gates look at the stages as they are counted, and each campaign moves on
- * in one transaction of its own, under an advisory lock: whichever node comes first.
+/* campaign_tick.c: once a second: the gates look at the stages as they are counted, and each campaign moves
+ * on in one transaction of its own, under an advisory lock: whichever node comes first.
  *
  *   RESTING --a second--> VIEWING (all live campaigns, their open stages) --> MOVING (one after the other)
  *           --> JOINING (what came to fit a dynamic one, once a minute) --> RESTING */
@@ -14,14 +14,15 @@
 #include "fleet/planner.h"
 
 #define TICK_MS 1000
-#define MORE_MS 100     /* a tick that moved as many as it may is followed by the next so soon */
-#define MOVES_MAX 500   /* devices that one tick lets go */
-#define JOINS_MAX 2000  /* devices that join at a time */
+#define MORE_MS 100    /* a tick that moved as many as it may is followed by the next so soon */
+#define MOVES_MAX 500  /* devices that one tick lets go */
+#define JOINS_MAX 2000 /* devices that join at a time */
 
 /* Also campaigns that are paused or aborting, whose stages are not judged. */
 static const struct pg_statement view = {
     .name = "campaign_tick_view",
-    .sql = "SELECT c.id, g.ord, g.rev, g.gate, g.n_total, g.n_open, g.n_ok, g.n_current, g.n_failed, g.n_lost, g.n_blocked,"
+    .sql = "SELECT c.id, g.ord, g.rev, g.gate, g.n_total, g.n_open, g.n_ok, g.n_current, g.n_failed, "
+           "g.n_lost, g.n_blocked,"
            " g.n_gone, g.n_tail, g.n_unhealthy,"
            " (greatest(0, extract(epoch FROM now() - g.last_success_at)) * 1000)::bigint,"
            " c.is_dynamic AND c.state = 'running' AND coalesce(p.joined_at < now() - interval '1 min', true),"
@@ -109,8 +110,8 @@ static void on_classes(void *arg, enum fleet_err err, const struct planner_answe
     }
     json_t *list = campaign_classes_json(classes, count);
     char *text = json_dumps(list, JSON_COMPACT);
-    struct pg_param params[] = {campaign_int(&n[0], t->live->id), pg_text(text), campaign_int(&n[1], JOINS_MAX),
-                                pg_text(t->c->who)};
+    struct pg_param params[] = {campaign_int(&n[0], t->live->id), pg_text(text),
+                                campaign_int(&n[1], JOINS_MAX), pg_text(t->c->who)};
     pg_exec(t->c->bulk, &join, params, CAMPAIGN_BULK_MS, PG_RETRY, on_joined, t);
     free(text);
     json_decref(list);
@@ -163,8 +164,8 @@ static void go_on(struct campaign_tick *t)
         return;
     }
     char *verdicts = json_dumps(t->live->verdicts, JSON_COMPACT);
-    struct pg_param params[] = {campaign_int(&n[0], t->live->id), pg_text(verdicts), campaign_int(&n[1], MOVES_MAX),
-                                pg_text(t->c->who)};
+    struct pg_param params[] = {campaign_int(&n[0], t->live->id), pg_text(verdicts),
+                                campaign_int(&n[1], MOVES_MAX), pg_text(t->c->who)};
     pg_exec(t->c->bulk, &move, params, CAMPAIGN_BULK_MS, PG_AGAIN, on_moved, t);
     free(verdicts);
 }
@@ -173,8 +174,9 @@ static void go_on(struct campaign_tick *t)
 
 static void counts_read(struct gate_counts *counts, const struct pg_result *r, int row)
 {
-    uint32_t *const fields[] = {&counts->total, &counts->open,    &counts->ok,   &counts->current, &counts->failed,
-                                &counts->lost,  &counts->blocked, &counts->gone, &counts->tail,    &counts->unhealthy};
+    uint32_t *const fields[] = {&counts->total,  &counts->open,     &counts->ok,      &counts->current,
+                                &counts->failed, &counts->lost,     &counts->blocked, &counts->gone,
+                                &counts->tail,   &counts->unhealthy};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         *fields[i] = (uint32_t)pg_int(r, row, 4 + (int)i);
     counts->since_success_ms = pg_is_null(r, row, 14) ? UINT64_MAX : (uint64_t)pg_int(r, row, 14);
@@ -192,10 +194,10 @@ static json_t *judged(const struct pg_result *r, int row)
     counts_read(&counts, r, row);
     gate_judge(&v, &rules, &counts);
     return json_pack("{sIsIsssbsssfsfsisisisisisisisisi}", "ord", (json_int_t)pg_int(r, row, 1), "rev",
-                     (json_int_t)pg_int(r, row, 2), "kind", gate_kind_name(v.kind), "admits", v.admits, "sentence",
-                     v.sentence, "lower", v.lower, "upper", v.upper, "n", v.n, "k", v.k, "ok", counts.ok, "failed",
-                     counts.failed, "lost", counts.lost, "open", counts.open, "tail", counts.tail, "gone", counts.gone,
-                     "blocked", counts.blocked);
+                     (json_int_t)pg_int(r, row, 2), "kind", gate_kind_name(v.kind), "admits", v.admits,
+                     "sentence", v.sentence, "lower", v.lower, "upper", v.upper, "n", v.n, "k", v.k, "ok",
+                     counts.ok, "failed", counts.failed, "lost", counts.lost, "open", counts.open, "tail",
+                     counts.tail, "gone", counts.gone, "blocked", counts.blocked);
 }
 
 static void on_viewed(void *arg, enum pg_err err, const struct pg_result *result)

@@ -29,7 +29,8 @@ void campaigns_reload(struct campaigns *c, const struct campaigns_settings *sett
 void campaigns_start(struct campaigns *c);
 /* No tick begins any more; whoever waits for events is answered with none. */
 void campaigns_stop(struct campaigns *c);
-/* When nobody asks any more, and before pg is closed: ends what is under way (FLEET_AWAY), then calls closed. */
+/* When nobody asks any more, and before pg is closed: ends what is under way (FLEET_AWAY), then calls closed.
+ */
 void campaigns_close(struct campaigns *c, void (*closed)(void *arg), void *arg);
 void campaigns_free(struct campaigns *c); /* after pg is closed: no callback can come any more */
 
@@ -57,8 +58,8 @@ void campaign_read_events(struct campaigns *c, const char *which, int64_t past, 
  * last: past of the next slice; 0: there were no more. */
 #define CAMPAIGN_EXPORT_SLICE 2000
 typedef void campaign_slice_fn(void *arg, enum fleet_err err, const char *lines, int64_t last);
-void campaign_export(struct campaigns *c, const char *which, int64_t past, bool as_csv, campaign_slice_fn *done,
-                     void *arg);
+void campaign_export(struct campaigns *c, const char *which, int64_t past, bool as_csv,
+                     campaign_slice_fn *done, void *arg);
 
 /* --- changing: one transaction with its audit row --- */
 
@@ -80,8 +81,9 @@ struct campaign_wish {
     bool dynamic;
 };
 /* key: of the Idempotency-Key header, NULL: none. request: the body as it came, in canonical form. */
-void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key, const char *request,
-                     const struct campaign_wish *wish, campaign_changed_fn *done, void *arg);
+void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key,
+                     const char *request, const struct campaign_wish *wish, campaign_changed_fn *done,
+                     void *arg);
 
 /* What comes with every word: rev is the one its author saw. reason may be NULL. */
 struct campaign_order {
@@ -96,14 +98,15 @@ void campaign_act(struct campaigns *c, const struct fleet_actor *actor, const st
 void campaign_plan(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
                    campaign_changed_fn *done, void *arg);
 /* word: resume, skip, widen. percent, max_devices: of widen; 0: not this one. */
-void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                           int stage, const char *word, double percent, int64_t max_devices,
-                           campaign_changed_fn *done, void *arg);
+void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor,
+                           const struct campaign_order *order, int stage, const char *word, double percent,
+                           int64_t max_devices, campaign_changed_fn *done, void *arg);
 /* reasons: JSON array of reasons or of failed, lost, blocked. detail: how many devices. */
 void campaign_retry(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
                     const json_t *reasons, campaign_changed_fn *done, void *arg);
 /* devices: JSON array of device ids. detail: how many of them were taken out, or acknowledged as lost. */
-void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                      const json_t *devices, campaign_changed_fn *done, void *arg);
+void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor,
+                      const struct campaign_order *order, const json_t *devices, campaign_changed_fn *done,
+                      void *arg);
 
 #endif

@@ -14,10 +14,10 @@
 struct campaign_tick;
 struct campaign_wait;
 struct campaigns {
-    struct pg *pg;   /* borrowed: people's questions */
-    struct pg *bulk; /* ours: planning, ticks, exports; NULL once closed */
+    struct pg *pg;                /* borrowed: people's questions */
+    struct pg *bulk;              /* ours: planning, ticks, exports; NULL once closed */
     struct metrics *bulk_metrics; /* ours, shown to nobody */
-    struct fleet *fleet; /* borrowed, as deadlines */
+    struct fleet *fleet;          /* borrowed, as deadlines */
     struct deadlines *deadlines;
     struct campaigns_settings settings;
     struct campaign_tick *tick;  /* ours */

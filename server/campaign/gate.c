@@ -83,7 +83,8 @@ static bool must_stop(struct gate_verdict *v, const struct gate_rules *r, const 
             r->max_lost);
     else if (v->lower > r->max_failure)
         say(v, GATE_FAILED,
-            "%u of %u devices failed and %u were lost: the failure rate is above %.3g %%, which is more than the "
+            "%u of %u devices failed and %u were lost: the failure rate is above %.3g %%, which is more than "
+            "the "
             "%.3g %% allowed.",
             c->failed, v->n, c->lost, percent(v->lower), percent(r->max_failure));
     else
@@ -99,8 +100,8 @@ static bool is_unfinished(struct gate_verdict *v, const struct gate_rules *r, co
         say(v, GATE_RUNNING, "%u %s under way, %u of %u that can be reached done.", c->open, devices(c->open),
             resolved, reachable);
     else if (resolved < reachable && resolved < r->coverage * reachable)
-        say(v, GATE_RUNNING, "%u of %u devices that can be reached are done; %.3g %% are asked for.", resolved,
-            reachable, percent(r->coverage));
+        say(v, GATE_RUNNING, "%u of %u devices that can be reached are done; %.3g %% are asked for.",
+            resolved, reachable, percent(r->coverage));
     else
         return false;
     return true;
@@ -132,13 +133,16 @@ static bool is_unhealthy(struct gate_verdict *v, const struct gate_rules *r, con
     v->admits = false;
     if (v->k > 0 && v->upper > r->max_failure)
         say(v, GATE_HELD,
-            "%u of %u devices failed and %u were lost: the failure rate may be as high as %.3g %%, %.3g %% are "
+            "%u of %u devices failed and %u were lost: the failure rate may be as high as %.3g %%, %.3g %% "
+            "are "
             "allowed.",
             c->failed, v->n, c->lost, percent(v->upper), percent(r->max_failure));
     else if (v->upper > r->max_failure && v->n > 0 && !r->allow_small_canary)
         say(v, GATE_HELD,
-            "%u %s without a failure prove a failure rate below %.3g %%; %u devices prove the %.3g %% allowed.", v->n,
-            devices(v->n), percent(v->upper), gate_proof_devices(r->max_failure), percent(r->max_failure));
+            "%u %s without a failure prove a failure rate below %.3g %%; %u devices prove the %.3g %% "
+            "allowed.",
+            v->n, devices(v->n), percent(v->upper), gate_proof_devices(r->max_failure),
+            percent(r->max_failure));
     else if (c->unhealthy > r->max_failure * (c->ok - c->current))
         say(v, GATE_HELD, "%u of %u updated devices are in safe mode.", c->unhealthy, c->ok - c->current);
     else
@@ -164,15 +168,17 @@ static void pass(struct gate_verdict *v, const struct gate_rules *r, const struc
             devices(c->current));
     else if (v->upper > r->max_failure)
         say(v, GATE_PASSED,
-            "No failures, with too few devices to prove much: %u prove a failure rate below %.3g %%, %u would prove "
+            "No failures, with too few devices to prove much: %u prove a failure rate below %.3g %%, %u "
+            "would prove "
             "the %.3g %% allowed.",
             v->n, percent(v->upper), gate_proof_devices(r->max_failure), percent(r->max_failure));
     else
-        say(v, GATE_PASSED, "%u of %u devices failed, %u were lost: the failure rate is below %.3g %%.", c->failed,
-            v->n, c->lost, percent(v->upper));
+        say(v, GATE_PASSED, "%u of %u devices failed, %u were lost: the failure rate is below %.3g %%.",
+            c->failed, v->n, c->lost, percent(v->upper));
 }
 
-void gate_judge(struct gate_verdict *verdict, const struct gate_rules *rules, const struct gate_counts *counts)
+void gate_judge(struct gate_verdict *verdict, const struct gate_rules *rules,
+                const struct gate_counts *counts)
 {
     const struct gate_counts *c = counts;
     uint32_t resolved = c->ok + c->failed + c->lost;
@@ -197,13 +203,15 @@ void gate_proves(char sentence[GATE_SENTENCE_SIZE], uint32_t devices_count, cons
     if (devices_count == 0)
         (void)snprintf(sentence, GATE_SENTENCE_SIZE, "There are no devices in it: it proves nothing.");
     else if (upper < rules->max_failure)
-        (void)snprintf(sentence, GATE_SENTENCE_SIZE,
-                       "%u %s without a failure prove a failure rate below %.3g %%; the campaign stops at %u failures.",
-                       devices_count, devices(devices_count), percent(upper),
-                       gate_abort_at(devices_count, rules->max_failure));
+        (void)snprintf(
+            sentence, GATE_SENTENCE_SIZE,
+            "%u %s without a failure prove a failure rate below %.3g %%; the campaign stops at %u failures.",
+            devices_count, devices(devices_count), percent(upper),
+            gate_abort_at(devices_count, rules->max_failure));
     else
-        (void)snprintf(sentence, GATE_SENTENCE_SIZE,
-                       "%u %s cannot prove a failure rate below %.3g %% (%u would): without a failure it is below %.3g "
-                       "%%.",
-                       devices_count, devices(devices_count), percent(rules->max_failure), enough, percent(upper));
+        (void)snprintf(
+            sentence, GATE_SENTENCE_SIZE,
+            "%u %s cannot prove a failure rate below %.3g %% (%u would): without a failure it is below %.3g "
+            "%%.",
+            devices_count, devices(devices_count), percent(rules->max_failure), enough, percent(upper));
 }

@@ -1,4 +1,5 @@
-/* gate.h: whether a stage of a campaign may pass, must stop, or waits, and why. Pure: numbers in, a verdict out.
+/* gate.h: whether a stage of a campaign may pass, must stop, or waits, and why. Pure: numbers in, a verdict
+ * out.
  *
  * Of the devices that came to an end and were not current before, k = failed + 2 * lost of n. The rate of
  * failures is bounded by Wilson's interval, one-sided 95 % (z = 1.645): a lower bound over what is allowed
@@ -40,12 +41,13 @@ const char *gate_kind_name(enum gate_kind kind); /* as campaign_stage.state */
 
 struct gate_verdict {
     enum gate_kind kind;
-    bool admits; /* HELD: devices that come may still be updated, and then it is judged anew */
+    bool admits;         /* HELD: devices that come may still be updated, and then it is judged anew */
     double lower, upper; /* bounds of the failure rate; 0 and 1 while nothing is known */
     uint32_t n, k;
     char sentence[GATE_SENTENCE_SIZE]; /* why, for people */
 };
-void gate_judge(struct gate_verdict *verdict, const struct gate_rules *rules, const struct gate_counts *counts);
+void gate_judge(struct gate_verdict *verdict, const struct gate_rules *rules,
+                const struct gate_counts *counts);
 
 /* Wilson bounds of k failures in n; k over n counts as n. n = 0: 0 and 1. */
 double gate_lower(uint32_t k, uint32_t n);

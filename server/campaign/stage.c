@@ -21,10 +21,8 @@ static const struct number gate_numbers[] = {
     {"max_lost", 1, DEVICES_MAX, 3, true},
 };
 static const struct number limit_numbers[] = {
-    {"transfers", 1, 100000, 100, true},
-    {"disruption", 1, DEVICES_MAX, NONE, true},
-    {"start_per_min", 1, 1000000, NONE, true},
-    {"verify_s", 0, SECONDS_MAX, 0, true},
+    {"transfers", 1, 100000, 100, true},       {"disruption", 1, DEVICES_MAX, NONE, true},
+    {"start_per_min", 1, 1000000, NONE, true}, {"verify_s", 0, SECONDS_MAX, 0, true},
     {"tail_s", 0, SECONDS_MAX, 2592000, true},
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -49,7 +47,8 @@ static bool take_number(json_t *to, const json_t *from, const char *where, const
         return refuse(why, "%s.%s must be a%s number from %.10g to %.10g.", where, n->name,
                       n->is_whole ? " whole" : "", n->min, n->max);
     if (number >= 0)
-        (void)json_object_set_new(to, n->name, n->is_whole ? json_integer((json_int_t)number) : json_real(number));
+        (void)json_object_set_new(to, n->name,
+                                  n->is_whole ? json_integer((json_int_t)number) : json_real(number));
     return true;
 }
 
@@ -81,8 +80,13 @@ static bool knows_keys(const json_t *object, const char *where, const char *cons
 
 /* --- gate --- */
 
-static const char *const gate_keys[] = {"max_failure_percent", "min_resolved",       "coverage_percent", "soak_s",
-                                        "max_lost",            "allow_small_canary", NULL};
+static const char *const gate_keys[] = {"max_failure_percent",
+                                        "min_resolved",
+                                        "coverage_percent",
+                                        "soak_s",
+                                        "max_lost",
+                                        "allow_small_canary",
+                                        NULL};
 
 static bool gate_check(json_t *to, const json_t *gate, const char *where, char why[STAGE_WHY_SIZE])
 {
@@ -148,7 +152,8 @@ static bool stage_check(json_t *to, const json_t *stage, size_t n, char why[STAG
     if (!json_is_object(stage))
         return refuse(why, "%s must be an object.", where);
     if (!knows_keys(stage, where, stage_keys, why) || !stage_name(to, stage, n, where, why) ||
-        !take_number(to, stage, where, &stage_percent, why) || !take_number(to, stage, where, &stage_devices, why))
+        !take_number(to, stage, where, &stage_percent, why) ||
+        !take_number(to, stage, where, &stage_devices, why))
         return false;
     if ((json_object_get(to, "percent") == NULL) == (json_object_get(to, "max_devices") == NULL))
         return refuse(why, "%s must have either percent or max_devices.", where);
@@ -166,8 +171,9 @@ static bool stages_grow(const json_t *stages, char why[STAGE_WHY_SIZE])
         json_array_foreach (stages, n, stage) {
             const json_t *size = json_object_get(stage, sizes[s]);
             if (size != NULL && json_number_value(size) <= before)
-                return refuse(why, "stages[%zu].%s must be more than that of the stages before: each includes them.", n,
-                              sizes[s]);
+                return refuse(
+                    why, "stages[%zu].%s must be more than that of the stages before: each includes them.", n,
+                    sizes[s]);
             if (size != NULL)
                 before = json_number_value(size);
         }
@@ -199,8 +205,8 @@ json_t *stages_check(const json_t *stages, char why[STAGE_WHY_SIZE])
 
 /* --- limits --- */
 
-static const char *const limit_keys[] = {"transfers", "disruption", "start_per_min", "verify_s",
-                                         "tail_s",    "window",     NULL};
+static const char *const limit_keys[] = {"transfers", "disruption", "start_per_min", "verify_s", "tail_s",
+                                         "window",    NULL};
 static const char *const window_keys[] = {"from", "to", "tz", "days", NULL};
 
 static bool is_time_of_day(const json_t *value)
@@ -242,8 +248,8 @@ static bool window_check(json_t *to, const json_t *window, char why[STAGE_WHY_SI
     if (!json_is_string(tz) || json_string_length(tz) == 0 || json_string_length(tz) > 64 ||
         strlen(json_string_value(tz)) != json_string_length(tz))
         return refuse(why, "limits.window.tz must be a time zone like Europe/Berlin.");
-    checked = json_pack("{sOsOsO}", "from", json_object_get(window, "from"), "to", json_object_get(window, "to"), "tz",
-                        tz);
+    checked = json_pack("{sOsOsO}", "from", json_object_get(window, "from"), "to",
+                        json_object_get(window, "to"), "tz", tz);
     (void)json_object_set_new(to, "window", checked);
     return days_check(checked, json_object_get(window, "days"), why);
 }

@@ -1,4 +1,5 @@
-/* stage.h: what people write about the stages and limits of a campaign: checked, with every default filled in.
+/* stage.h: what people write about the stages and limits of a campaign: checked, with every default filled
+ * in.
  *
  *   stages: [{"name", "percent" | "max_devices", "gate": {"max_failure_percent", "min_resolved",
  *             "coverage_percent", "soak_s", "max_lost", "allow_small_canary"}}, ..]

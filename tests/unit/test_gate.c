@@ -1,4 +1,5 @@
-/* test_gate.c: the gate of a stage against the numbers it is meant to have, and each way a stage can stand. */
+/* test_gate.c: the gate of a stage against the numbers it is meant to have, and each way a stage can stand.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +10,12 @@
 
 #include "campaign/gate.h"
 
-static const struct gate_rules rules = {
-    .max_failure = 0.05, .min_resolved = 5, .coverage = 0.9, .soak_s = 60, .max_lost = 3, .allow_small_canary = true};
+static const struct gate_rules rules = {.max_failure = 0.05,
+                                        .min_resolved = 5,
+                                        .coverage = 0.9,
+                                        .soak_s = 60,
+                                        .max_lost = 3,
+                                        .allow_small_canary = true};
 
 #define LONG_AGO UINT64_C(3600000)
 
@@ -22,10 +27,10 @@ static struct gate_verdict judge(const struct gate_rules *r, struct gate_counts 
     return v;
 }
 
-#define assert_says(v, words)                                                                                          \
-    do {                                                                                                               \
-        if (strstr((v).sentence, words) == NULL)                                                                       \
-            fail_msg("%s", (v).sentence);                                                                              \
+#define assert_says(v, words)                                                                                \
+    do {                                                                                                     \
+        if (strstr((v).sentence, words) == NULL)                                                             \
+            fail_msg("%s", (v).sentence);                                                                    \
     } while (0)
 
 static void test_first_abort_points(void **state)
@@ -48,9 +53,11 @@ static void test_first_abort_points(void **state)
             if (gate_abort_at(n[i], rows[row].limit) != k)
                 fail_msg("limit %g n %u: %u", rows[row].limit, n[i], gate_abort_at(n[i], rows[row].limit));
             /* with one failure less the stage is not stopped; failures still to come do not count */
-            struct gate_verdict v = judge(&r, (struct gate_counts){.total = 2000, .open = 1, .ok = n[i] - k, .failed = k});
+            struct gate_verdict v =
+                judge(&r, (struct gate_counts){.total = 2000, .open = 1, .ok = n[i] - k, .failed = k});
             assert_int_equal(v.kind, GATE_FAILED);
-            v = judge(&r, (struct gate_counts){.total = 2000, .open = 1, .ok = n[i] - k + 1, .failed = k - 1});
+            v = judge(&r,
+                      (struct gate_counts){.total = 2000, .open = 1, .ok = n[i] - k + 1, .failed = k - 1});
             assert_int_equal(v.kind, GATE_RUNNING);
         }
     }
@@ -146,8 +153,8 @@ static void test_one_device_stage(void **state)
 static void test_all_offline_stage(void **state)
 {
     (void)state;
-    struct gate_verdict v =
-        judge(&rules, (struct gate_counts){.total = 10, .tail = 8, .blocked = 2, .since_success_ms = UINT64_MAX});
+    struct gate_verdict v = judge(
+        &rules, (struct gate_counts){.total = 10, .tail = 8, .blocked = 2, .since_success_ms = UINT64_MAX});
     assert_int_equal(v.kind, GATE_HELD);
     assert_true(v.admits); /* when they come, it goes on by itself */
     assert_says(v, "8 offline, 2 blocked");
@@ -159,15 +166,17 @@ static void test_all_offline_stage(void **state)
 static void test_complete_but_unhealthy_stage_is_held(void **state)
 {
     (void)state;
-    struct gate_verdict v =
-        judge(&rules, (struct gate_counts){.total = 100, .ok = 96, .failed = 4, .since_success_ms = LONG_AGO});
+    struct gate_verdict v = judge(
+        &rules, (struct gate_counts){.total = 100, .ok = 96, .failed = 4, .since_success_ms = LONG_AGO});
     assert_int_equal(v.kind, GATE_HELD); /* 4 of 100 may well be 9 % */
     assert_false(v.admits);
     assert_says(v, "may be as high as");
-    v = judge(&rules, (struct gate_counts){.total = 100, .ok = 100, .unhealthy = 6, .since_success_ms = LONG_AGO});
+    v = judge(&rules,
+              (struct gate_counts){.total = 100, .ok = 100, .unhealthy = 6, .since_success_ms = LONG_AGO});
     assert_int_equal(v.kind, GATE_HELD);
     assert_says(v, "safe mode");
-    v = judge(&rules, (struct gate_counts){.total = 1000, .ok = 980, .failed = 20, .since_success_ms = LONG_AGO});
+    v = judge(&rules,
+              (struct gate_counts){.total = 1000, .ok = 980, .failed = 20, .since_success_ms = LONG_AGO});
     assert_int_equal(v.kind, GATE_PASSED);
 }
 
@@ -197,7 +206,8 @@ static void test_current_devices_prove_nothing(void **state)
 {
     (void)state;
     struct gate_verdict v =
-        judge(&rules, (struct gate_counts){.total = 100, .ok = 100, .current = 100, .since_success_ms = UINT64_MAX});
+        judge(&rules,
+              (struct gate_counts){.total = 100, .ok = 100, .current = 100, .since_success_ms = UINT64_MAX});
     assert_int_equal(v.kind, GATE_PASSED);
     assert_int_equal(v.n, 0);
     assert_says(v, "had the release already");
