@@ -1,0 +1,262 @@
+/* campaign list, show, and the moves of one: plan, submit, approve, start, pause, resume, abort, archive. */
+#include "campaign.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "field.h"
+#include "handlers.h"
+#include "page.h"
+#include "query.h"
+#include "rest.h"
+#include "selector.h"
+#include "table.h"
+#include "text.h"
+#include "what_if.h"
+
+#define LIMIT 1000
+#define PER_PAGE 100
+
+struct search {
+    const char *name;
+    json_int_t id; /* 0: not found */
+};
+
+static void on_candidate(void *arg, const json_t *campaign)
+{
+    struct search *search = arg;
+
+    if (strcmp(field_text_or(campaign, "name", ""), search->name) == 0)
+        search->id = field_integer(campaign, "id");
+}
+
+/* Names are looked for among all; ids win over names. */
+static enum cli_exit find_id(const struct cli *cli, const char *which, char id[24])
+{
+    struct search search = {.name = which};
+    struct cli silent = *cli;
+    struct query q;
+    enum cli_exit code;
+
+    if (strspn(which, "0123456789") == strlen(which) && strlen(which) < 20) {
+        (void)snprintf(id, 24, "%s", which);
+        return CLI_OK;
+    }
+    silent.json = false; /* the rows are for us */
+    query_init(&q, "/v1/campaigns");
+    query_add(&q, "name", which);
+    code = page_each(&silent, &(struct page_list){.path = q.path, .key = "campaigns", .per_page = PER_PAGE},
+                     on_candidate, &search);
+    query_deinit(&q);
+    if (code == CLI_OK && search.id == 0)
+        return cli_fail(CLI_NOT_FOUND, "there is no campaign %s; cyanctl campaign list tells them", which);
+    (void)snprintf(id, 24, "%lld", (long long)search.id);
+    return code;
+}
+
+enum cli_exit campaign_find(const struct cli *cli, json_t **campaign)
+{
+    char id[24];
+    json_t *answer;
+    enum cli_exit code = find_id(cli, call_argument(cli->call, 0), id);
+
+    *campaign = NULL;
+    if (code == CLI_OK)
+        code = cli_get(cli, &answer, "/v1/campaigns/%s", id);
+    if (code != CLI_OK)
+        return code;
+    *campaign = json_incref(json_object_get(answer, "campaign"));
+    json_decref(answer);
+    if (!field_has_number(*campaign, "id")) {
+        json_decref(*campaign);
+        *campaign = NULL;
+        return cli_fail(CLI_AWAY, "what %s says of the campaign cannot be read", rest_url(cli->rest));
+    }
+    return CLI_OK;
+}
+
+static void add_row(void *arg, const json_t *campaign)
+{
+    struct table *table = arg;
+    const char *state = field_text_or(campaign, "state", "?");
+    char when[TEXT_SIZE];
+
+    text_time(when, field_text(campaign, "created_at"));
+    table_addf(table, "%lld", (long long)field_integer(campaign, "id"));
+    table_add(table, field_text(campaign, "name"));
+    table_add(table, field_text(json_object_get(campaign, "release"), "name"));
+    table_add_styled(table, state, terminal_state_style(state));
+    table_add(table, field_text(campaign, "why"));
+    table_add(table, when);
+}
+
+enum cli_exit campaign_list_run(struct cli *cli)
+{
+    static const struct table_column columns[] = {
+        {.title = "ID", .right = true}, {.title = "NAME", .shrinks = true}, {.title = "RELEASE", .shrinks = true},
+        {.title = "STATE"},             {.title = "WHY", .shrinks = true},  {.title = "CREATED"}};
+    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    struct query q;
+    enum cli_exit code;
+
+    query_init(&q, "/v1/campaigns");
+    query_add(&q, "state", call_text(cli->call, "state"));
+    code = page_each(cli,
+                     &(struct page_list){.path = q.path, .key = "campaigns", .per_page = PER_PAGE,
+                                         .limit = call_number(cli->call, "limit", LIMIT)},
+                     add_row, table);
+    query_deinit(&q);
+    if (code == CLI_OK && !cli->json && table_rows(table) > 0)
+        table_print(table, &cli->terminal, stdout);
+    else if (code == CLI_OK)
+        cli_say(cli, "There is no campaign.");
+    table_free(table);
+    return code;
+}
+
+static void add_count(struct table *table, const json_t *counts, const char *key)
+{
+    table_addf(table, "%lld", (long long)field_integer(counts, key));
+}
+
+static void print_stages(const struct cli *cli, const json_t *stages)
+{
+    static const struct table_column columns[] = {
+        {.title = "STAGE", .shrinks = true},   {.title = "SIZE", .right = true}, {.title = "STATE"},
+        {.title = "DEVICES", .right = true},   {.title = "OPEN", .right = true}, {.title = "OK", .right = true},
+        {.title = "FAILED", .right = true},    {.title = "LOST", .right = true}, {.title = "BLOCKED", .right = true},
+        {.title = "VERDICT", .shrinks = true}};
+    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    json_t *stage;
+    size_t i;
+
+    json_array_foreach(stages, i, stage)
+    {
+        const json_t *counts = json_object_get(stage, "counts");
+        const char *state = field_text_or(stage, "state", "?");
+        table_addf(table, "%lld %s", (long long)field_integer(stage, "n"), field_text_or(stage, "name", ""));
+        if (field_has_number(stage, "percent"))
+            table_addf(table, "%g %%", field_number(stage, "percent"));
+        else if (field_has_number(stage, "max_devices"))
+            table_addf(table, "%lld", (long long)field_integer(stage, "max_devices"));
+        else
+            table_add(table, NULL);
+        table_add_styled(table, state, terminal_state_style(state));
+        add_count(table, counts, "total");
+        add_count(table, counts, "open");
+        add_count(table, counts, "ok");
+        add_count(table, counts, "failed");
+        add_count(table, counts, "lost");
+        add_count(table, counts, "blocked");
+        table_add(table, field_text(json_object_get(stage, "verdict"), "sentence"));
+    }
+    if (table_rows(table) > 0)
+        table_print(table, &cli->terminal, stdout);
+    table_free(table);
+}
+
+static void print_plan(const struct cli *cli, const json_t *plan)
+{
+    char bytes[TEXT_SIZE];
+    json_t *proof;
+    size_t i;
+
+    if (!json_is_object(plan))
+        return;
+    text_bytes(bytes, field_count(plan, "bytes"));
+    cli_say(cli, "Its plan: %lld devices, %s to send.", (long long)field_integer(plan, "devices"), bytes);
+    what_if_print_blocked(cli, json_object_get(plan, "blocked"));
+    json_array_foreach(json_object_get(plan, "proves"), i, proof)
+    {
+        const char *sentence = field_text(proof, "sentence");
+        if (sentence != NULL)
+            cli_say(cli, "  %s", sentence);
+    }
+    what_if_print_classes(cli, json_object_get(plan, "classes"));
+}
+
+void campaign_print(const struct cli *cli, const json_t *campaign)
+{
+    const char *why = field_text(campaign, "why"), *state = field_text_or(campaign, "state", "?");
+    const char *pause = field_text(campaign, "pause_reason");
+    char *selector = selector_describe(json_object_get(campaign, "selector"));
+    char when[TEXT_SIZE];
+
+    cli_say(cli, "%s (%lld), release %s: %s%s%s, rev %lld", field_text_or(campaign, "name", "?"),
+            (long long)field_integer(campaign, "id"),
+            field_text_or(json_object_get(campaign, "release"), "name", "?"), state, pause != NULL ? " by " : "",
+            pause != NULL ? pause : "", (long long)field_integer(campaign, "rev"));
+    if (why != NULL)
+        cli_say(cli, "%s", why);
+    text_time(when, field_text(campaign, "created_at"));
+    cli_say(cli, "Devices: %s", selector);
+    cli_say(cli, "Created by %s, %s; approved by %s.", field_text_or(campaign, "created_by", "?"), when,
+            field_text_or(campaign, "approved_by", "nobody yet"));
+    print_plan(cli, json_object_get(campaign, "plan"));
+    print_stages(cli, json_object_get(campaign, "stages"));
+    free(selector);
+}
+
+enum cli_exit campaign_show_run(struct cli *cli)
+{
+    json_t *campaign;
+    enum cli_exit code = campaign_find(cli, &campaign);
+
+    if (code != CLI_OK)
+        return code;
+    if (cli->json) {
+        json_t *whole = json_pack("{sO}", "campaign", campaign);
+        (void)cli_print_json(cli, whole);
+        json_decref(whole);
+    } else {
+        campaign_print(cli, campaign);
+    }
+    json_decref(campaign);
+    return code;
+}
+
+json_t *campaign_move_body(const struct cli *cli, const json_t *campaign)
+{
+    json_int_t rev = (json_int_t)call_number(cli->call, "rev", (uint64_t)field_integer(campaign, "rev"));
+
+    return json_pack("{sIss*}", "rev", rev, "reason", call_text(cli->call, "reason"));
+}
+
+enum cli_exit campaign_tell(const struct cli *cli, json_t *answer)
+{
+    const json_t *campaign = json_object_get(answer, "campaign");
+    const char *why = field_text(campaign, "why");
+
+    if (!cli_print_json(cli, answer) && json_is_object(campaign)) {
+        cli_say(cli, "%s is %s, rev %lld.", field_text_or(campaign, "name", "?"),
+                field_text_or(campaign, "state", "?"), (long long)field_integer(campaign, "rev"));
+        if (why != NULL)
+            cli_say(cli, "%s", why);
+    }
+    json_decref(answer);
+    return CLI_OK;
+}
+
+/* `campaign pause` and its kin: the last word is the move. */
+enum cli_exit campaign_move_run(struct cli *cli)
+{
+    const char *move = strrchr(cli->call->command->words, ' ') + 1;
+    json_t *campaign, *answer;
+    enum cli_exit code = campaign_find(cli, &campaign);
+    char id[24];
+
+    if (code != CLI_OK)
+        return code;
+    (void)snprintf(id, sizeof(id), "%lld", (long long)field_integer(campaign, "id"));
+    code = cli_send(cli, "POST", campaign_move_body(cli, campaign), &answer, "/v1/campaigns/%s/%s", id, move);
+    json_decref(campaign);
+    if (code != CLI_OK)
+        return code;
+    if (strcmp(move, "plan") == 0 && !cli->json) {
+        campaign_print(cli, json_object_get(answer, "campaign"));
+        json_decref(answer);
+        return CLI_OK;
+    }
+    return campaign_tell(cli, answer);
+}
