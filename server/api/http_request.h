@@ -87,6 +87,9 @@ const char *http_request_param(const struct http_request *r,
 /* A device named in the path: ids in lower case, as the fleet keeps them. */
 const char *http_request_device(struct http_request *r);
 const char *http_request_query(const struct http_request *r, const char *name); /* NULL when absent */
+/* The file of a multipart body, on routes that take one; its values are in body as always. NULL: there is
+ * none. file->data may be taken over: set it NULL. */
+struct form_file *http_request_file(struct http_request *r);
 /* First thing in a callback that goes on working instead of answering; false: r is gone, return. */
 must_check bool http_request_continue(struct http_request *r);
 /* Zeroed memory that lives until the request ends and is wiped then; once per request. */

@@ -8,23 +8,6 @@
 
 #define FORMAT_OCTET_STREAM 42
 
-/* By enum module_function (device-protocol 4.4.3). */
-static const char function_letters[] = "nrbmsu_ca_";
-
-char module_function_letter(uint8_t function)
-{
-    if (function >= sizeof(function_letters) - 1)
-        return '_';
-    return function_letters[function];
-}
-
-uint8_t describe_function_of_letter(char letter)
-{
-    const char *found = letter == '_' || letter == '\0' ? NULL : strchr(function_letters, letter);
-
-    return found == NULL ? MODULE_NONE : (uint8_t)(found - function_letters);
-}
-
 bool describe_copy_text(char *out, size_t out_size, const char *text, size_t text_len)
 {
     if (text_len >= out_size || !text_is_clean(text, text_len))

@@ -11,23 +11,9 @@
 #include <stdint.h>
 
 #include "base/must.h"
+#include "module/module_names.h"
 
 enum describe_part { DESCRIBE_SYSTEM = 1, DESCRIBE_APPLICATION = 2, DESCRIBE_METRICS = 4 };
-
-/* Numbers of the module functions as in module headers and protobuf (device-protocol 4.4.4). */
-enum module_function {
-    MODULE_NONE = 0,
-    MODULE_RESOURCE = 1,
-    MODULE_BOOTLOADER = 2,
-    MODULE_MONO = 3,
-    MODULE_SYSTEM = 4,
-    MODULE_USER = 5,
-    MODULE_SETTINGS = 6,
-    MODULE_NCP = 7,
-    MODULE_RADIO = 8,
-    MODULE_ASSET = 9,
-};
-char module_function_letter(uint8_t function); /* `n r b m s u _ c a _`; '_' for what has none */
 
 enum module_store { MODULE_STORE_MAIN, MODULE_STORE_FACTORY, MODULE_STORE_BACKUP, MODULE_STORE_SCRATCHPAD };
 
@@ -38,10 +24,6 @@ enum module_store { MODULE_STORE_MAIN, MODULE_STORE_FACTORY, MODULE_STORE_BACKUP
 #define DESCRIBE_NAME_MAX 64
 #define DESCRIBE_METRICS_MAX 256
 
-struct module_dependency {
-    uint8_t function, index;
-    uint16_t version;
-};
 struct module {
     uint8_t function, index, store;
     uint16_t version;

@@ -111,7 +111,7 @@ static bool read_dependencies(const json_t *object, struct module *m)
         if (!json_is_object(item) || !read_letter(item, "f", &letter) ||
             !read_index(item, &dependency->index) || !read_number(item, "v", UINT16_MAX, &version))
             return false;
-        dependency->function = describe_function_of_letter(letter);
+        dependency->function = module_function_of_letter(letter);
         dependency->version = (uint16_t)version;
     }
     return true;
@@ -129,7 +129,7 @@ static bool read_module(const json_t *object, struct module *m)
         !read_number(object, "vv", UINT32_MAX, &m->passed_flags) || !read_hash(object, m) ||
         !read_dependencies(object, m))
         return false;
-    m->function = describe_function_of_letter(letter);
+    m->function = module_function_of_letter(letter);
     m->version = (uint16_t)version;
     return true;
 }

@@ -16,7 +16,5 @@ must_check bool describe_read_metrics(struct describe *d, const uint8_t *body, s
 
 /* Copies text with its NUL; false when it does not fit or is not clean text. */
 must_check bool describe_copy_text(char *out, size_t out_size, const char *text, size_t text_len);
-/* MODULE_NONE for a letter that stands for no function (device-protocol 4.4.3). */
-uint8_t describe_function_of_letter(char letter);
 
 #endif

@@ -21,6 +21,7 @@ struct fleet_settings {
     uint32_t node_id;       /* which of the nodes this is; stays as it was at the start */
 };
 
+struct firmware_cache;
 struct fleet;
 struct nodes;
 struct reach;
@@ -38,7 +39,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
 struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
 uint32_t fleet_node_id(const struct fleet *f);
-struct reach *fleet_reach(struct fleet *f); /* to ask devices */
+struct reach *fleet_reach(struct fleet *f);                   /* to ask devices */
+struct firmware_cache *fleet_firmware_cache(struct fleet *f); /* to send module binaries */
 /* A node's lease ran out: marks its devices offline (reason `node_lost`), tried again until Postgres is
  * there, then nodes_forget. As often as it comes; nothing while that node is alive or being marked already.
  */

@@ -13,29 +13,11 @@
 #include <stdint.h>
 
 #include "base/must.h"
+#include "module/module_names.h"
 
 #define MODULE_FILE_MAX_BYTES (2u << 20) /* the largest slot of a device has 1.5 MB */
 #define MODULE_PARTS_MAX 2               /* a device looks at two modules of a combined file */
-#define MODULE_DEPENDENCIES_MAX 2
-
-enum module_function {
-    MODULE_NONE = 0,
-    MODULE_RESOURCE = 1,
-    MODULE_BOOTLOADER = 2,
-    MODULE_MONOLITHIC = 3,
-    MODULE_SYSTEM = 4,
-    MODULE_USER = 5,
-    MODULE_SETTINGS = 6,
-    MODULE_NCP = 7,
-    MODULE_RADIO = 8,
-    MODULE_ASSET = 9,
-};
-/* `system part`, `bootloader`, ...; "?" for numbers nobody uses. */
-const char *module_function_name(uint8_t function);
-/* The letter of describes (b, m, s, u, c, a, ...); '?' for numbers nobody uses. */
-char module_function_letter(uint8_t function);
-/* `Argon`, ...; NULL for a platform that is not known. */
-const char *module_platform_name(uint16_t platform_id);
+#define MODULE_DEPENDENCIES_MAX 4        /* two in the header, further ones in extensions */
 
 enum module_flag {
     MODULE_FLAG_DROP_HEADER = 0x01,
@@ -43,11 +25,6 @@ enum module_flag {
     MODULE_FLAG_COMBINED = 0x04,
     MODULE_FLAG_ENCRYPTED = 0x08,
     MODULE_FLAG_PREFIX_EXTENSIONS = 0x10,
-};
-
-struct module_dependency {
-    uint8_t function, index;
-    uint16_t version; /* at least */
 };
 
 struct module_part {

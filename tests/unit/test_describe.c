@@ -290,7 +290,7 @@ static void reads_the_protobuf_of_the_trace(void **state)
     assert_int_equal(d.modules[0].max_size_bytes, 10485760);
     assert_int_equal(d.modules[0].checked_flags, 0x1e);
     assert_int_equal(d.modules[0].passed_flags, 0x1e);
-    assert_int_equal(d.modules[1].function, MODULE_MONO);
+    assert_int_equal(d.modules[1].function, MODULE_MONOLITHIC);
     assert_int_equal(d.modules[1].version, 6200);
     assert_int_equal(d.modules[1].dependency_count, 1);
     assert_int_equal(d.modules[1].dependencies[0].function, MODULE_BOOTLOADER);
@@ -435,12 +435,12 @@ static void letters_and_functions_agree(void **state)
 {
     (void)state;
     assert_int_equal(module_function_letter(MODULE_NONE), 'n');
-    assert_int_equal(module_function_letter(MODULE_MONO), 'm');
+    assert_int_equal(module_function_letter(MODULE_MONOLITHIC), 'm');
     assert_int_equal(module_function_letter(MODULE_SETTINGS), '_');
     assert_int_equal(module_function_letter(MODULE_NCP), 'c');
     assert_int_equal(module_function_letter(MODULE_RADIO), 'a');
-    assert_int_equal(module_function_letter(MODULE_ASSET), '_');
-    assert_int_equal(module_function_letter(200), '_');
+    assert_int_equal(module_function_letter(MODULE_ASSET), 't');
+    assert_int_equal(module_function_letter(200), '?');
 }
 
 int main(void)
