@@ -16,8 +16,8 @@ static enum call_parse refuse_choice(const struct command_option *option, const 
     size_t used = (size_t)snprintf(why, CALL_WHY_SIZE, "--%s %.40s: it is one of", option->name, value);
 
     for (const char *const *choice = option->choices; *choice != NULL && used < CALL_WHY_SIZE; choice++)
-        used += (size_t)snprintf(why + used, CALL_WHY_SIZE - used, "%s %s", choice == option->choices ? "" : ",",
-                                 *choice);
+        used += (size_t)snprintf(why + used, CALL_WHY_SIZE - used, "%s %s",
+                                 choice == option->choices ? "" : ",", *choice);
     return CALL_BAD;
 }
 
@@ -57,8 +57,8 @@ static enum call_parse read_value(struct call_value *v, char why[CALL_WHY_SIZE])
         break;
     case OPTION_NUMBER:
         if (!read_number(option, v->text, &v->number))
-            return refuse(why, "--%s %.40s: it is a number from %ld to %ld", option->name, v->text, option->min,
-                          option->max);
+            return refuse(why, "--%s %.40s: it is a number from %ld to %ld", option->name, v->text,
+                          option->min, option->max);
         break;
     case OPTION_DURATION:
         if (!text_parse_duration(&v->number, v->text))
@@ -113,7 +113,8 @@ static enum call_parse take_word(struct call *call, const char *word, char why[C
     call->command = len < (int)sizeof(words) ? command_find(words) : NULL;
     if (call->command == NULL && (len >= (int)sizeof(words) || !command_is_group(words)))
         return refuse(why, "no command '%s%s%.40s'; see cyanctl%s%s --help", call->words,
-                      call->words[0] != '\0' ? " " : "", word, call->words[0] != '\0' ? " " : "", call->words);
+                      call->words[0] != '\0' ? " " : "", word, call->words[0] != '\0' ? " " : "",
+                      call->words);
     memcpy(call->words, words, (size_t)len + 1);
     return CALL_RUN;
 }

@@ -94,8 +94,9 @@ static void add_row(void *arg, const json_t *campaign)
 enum cli_exit campaign_list_run(struct cli *cli)
 {
     static const struct table_column columns[] = {
-        {.title = "ID", .right = true}, {.title = "NAME", .shrinks = true}, {.title = "RELEASE", .shrinks = true},
-        {.title = "STATE"},             {.title = "WHY", .shrinks = true},  {.title = "CREATED"}};
+        {.title = "ID", .right = true},        {.title = "NAME", .shrinks = true},
+        {.title = "RELEASE", .shrinks = true}, {.title = "STATE"},
+        {.title = "WHY", .shrinks = true},     {.title = "CREATED"}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     struct query q;
     enum cli_exit code;
@@ -103,7 +104,9 @@ enum cli_exit campaign_list_run(struct cli *cli)
     query_init(&q, "/v1/campaigns");
     query_add(&q, "state", call_text(cli->call, "state"));
     code = page_each(cli,
-                     &(struct page_list){.path = q.path, .key = "campaigns", .per_page = PER_PAGE,
+                     &(struct page_list){.path = q.path,
+                                         .key = "campaigns",
+                                         .per_page = PER_PAGE,
                                          .limit = call_number(cli->call, "limit", LIMIT)},
                      add_row, table);
     query_deinit(&q);
@@ -122,17 +125,21 @@ static void add_count(struct table *table, const json_t *counts, const char *key
 
 static void print_stages(const struct cli *cli, const json_t *stages)
 {
-    static const struct table_column columns[] = {
-        {.title = "STAGE", .shrinks = true},   {.title = "SIZE", .right = true}, {.title = "STATE"},
-        {.title = "DEVICES", .right = true},   {.title = "OPEN", .right = true}, {.title = "OK", .right = true},
-        {.title = "FAILED", .right = true},    {.title = "LOST", .right = true}, {.title = "BLOCKED", .right = true},
-        {.title = "VERDICT", .shrinks = true}};
+    static const struct table_column columns[] = {{.title = "STAGE", .shrinks = true},
+                                                  {.title = "SIZE", .right = true},
+                                                  {.title = "STATE"},
+                                                  {.title = "DEVICES", .right = true},
+                                                  {.title = "OPEN", .right = true},
+                                                  {.title = "OK", .right = true},
+                                                  {.title = "FAILED", .right = true},
+                                                  {.title = "LOST", .right = true},
+                                                  {.title = "BLOCKED", .right = true},
+                                                  {.title = "VERDICT", .shrinks = true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     json_t *stage;
     size_t i;
 
-    json_array_foreach(stages, i, stage)
-    {
+    json_array_foreach (stages, i, stage) {
         const json_t *counts = json_object_get(stage, "counts");
         const char *state = field_text_or(stage, "state", "?");
         table_addf(table, "%lld %s", (long long)field_integer(stage, "n"), field_text_or(stage, "name", ""));
@@ -167,8 +174,7 @@ static void print_plan(const struct cli *cli, const json_t *plan)
     text_bytes(bytes, field_count(plan, "bytes"));
     cli_say(cli, "Its plan: %lld devices, %s to send.", (long long)field_integer(plan, "devices"), bytes);
     what_if_print_blocked(cli, json_object_get(plan, "blocked"));
-    json_array_foreach(json_object_get(plan, "proves"), i, proof)
-    {
+    json_array_foreach (json_object_get(plan, "proves"), i, proof) {
         const char *sentence = field_text(proof, "sentence");
         if (sentence != NULL)
             cli_say(cli, "  %s", sentence);
@@ -185,8 +191,9 @@ void campaign_print(const struct cli *cli, const json_t *campaign)
 
     cli_say(cli, "%s (%lld), release %s: %s%s%s, rev %lld", field_text_or(campaign, "name", "?"),
             (long long)field_integer(campaign, "id"),
-            field_text_or(json_object_get(campaign, "release"), "name", "?"), state, pause != NULL ? " by " : "",
-            pause != NULL ? pause : "", (long long)field_integer(campaign, "rev"));
+            field_text_or(json_object_get(campaign, "release"), "name", "?"), state,
+            pause != NULL ? " by " : "", pause != NULL ? pause : "",
+            (long long)field_integer(campaign, "rev"));
     if (why != NULL)
         cli_say(cli, "%s", why);
     text_time(when, field_text(campaign, "created_at"));

@@ -43,7 +43,10 @@ static enum cli_exit add_limits(const struct cli *cli, json_t *campaign)
 {
     static const struct {
         const char *option, *field;
-    } numbers[] = {{"transfers", "transfers"}, {"disruption", "disruption"}, {"rate", "start_per_min"}, {"verify", "verify_s"}};
+    } numbers[] = {{"transfers", "transfers"},
+                   {"disruption", "disruption"},
+                   {"rate", "start_per_min"},
+                   {"verify", "verify_s"}};
     json_t *limits = json_object();
     char why[STAGE_WHY_SIZE];
 
@@ -73,9 +76,9 @@ static json_t *read_options(const struct cli *cli, enum cli_exit *code)
     selector = selector_read(cli, code);
     if (selector == NULL)
         return NULL;
-    campaign = json_pack("{sssosssb}", "release", call_text(cli->call, "release"), "selector", selector, "mode",
-                         call_has(cli->call, "mode") ? call_text(cli->call, "mode") : "soft", "dynamic",
-                         (int)call_has(cli->call, "dynamic"));
+    campaign = json_pack("{sssosssb}", "release", call_text(cli->call, "release"), "selector", selector,
+                         "mode", call_has(cli->call, "mode") ? call_text(cli->call, "mode") : "soft",
+                         "dynamic", (int)call_has(cli->call, "dynamic"));
     *code = add_stages(cli, campaign);
     if (*code == CLI_OK)
         *code = add_limits(cli, campaign);
@@ -96,7 +99,8 @@ static json_t *read_campaign(const struct cli *cli, enum cli_exit *code)
         campaign = selector_load_json(file);
         *code = campaign != NULL ? CLI_OK : CLI_USAGE;
         if (campaign != NULL && !json_is_object(campaign)) {
-            *code = cli_fail(CLI_USAGE, "%s holds no campaign: it is an object with release, selector, stages", file);
+            *code = cli_fail(CLI_USAGE,
+                             "%s holds no campaign: it is an object with release, selector, stages", file);
             json_decref(campaign);
             campaign = NULL;
         }
@@ -142,7 +146,8 @@ enum cli_exit campaign_create_run(struct cli *cli)
         return code;
     if (!cli_print_json(cli, answer)) {
         campaign_print(cli, json_object_get(answer, "campaign"));
-        cli_say(cli, "It is a draft; cyanctl campaign plan %s says what it would do.", call_argument(cli->call, 0));
+        cli_say(cli, "It is a draft; cyanctl campaign plan %s says what it would do.",
+                call_argument(cli->call, 0));
     }
     json_decref(answer);
     return CLI_OK;

@@ -55,9 +55,10 @@ static void add_row(void *arg, const json_t *device)
 
 enum cli_exit campaign_devices_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "NAME", .shrinks = true},  {.title = "ID"},
-                                                  {.title = "STAGE", .right = true},   {.title = "STATE"},
-                                                  {.title = "STEP", .shrinks = true},  {.title = "WHY", .shrinks = true}};
+    static const struct table_column columns[] = {
+        {.title = "NAME", .shrinks = true}, {.title = "ID"},
+        {.title = "STAGE", .right = true},  {.title = "STATE"},
+        {.title = "STEP", .shrinks = true}, {.title = "WHY", .shrinks = true}};
     uint64_t limit = call_number(cli->call, "limit", LIMIT);
     json_t *campaign;
     enum cli_exit code;
@@ -71,8 +72,9 @@ enum cli_exit campaign_devices_run(struct cli *cli)
     query_add(&q, "state", call_text(cli->call, "state"));
     query_add(&q, "reason", call_text(cli->call, "reason"));
     table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-    code = page_each(cli, &(struct page_list){.path = q.path, .key = "devices", .limit = limit, .per_page = PER_PAGE},
-                     add_row, table);
+    code = page_each(
+        cli, &(struct page_list){.path = q.path, .key = "devices", .limit = limit, .per_page = PER_PAGE},
+        add_row, table);
     if (code == CLI_OK && !cli->json && table_rows(table) > 0)
         table_print(table, &cli->terminal, stdout);
     else if (code == CLI_OK)
@@ -106,11 +108,13 @@ enum cli_exit campaign_export_run(struct cli *cli)
     if (into == NULL) {
         code = cli_fail(CLI_USAGE, "%s cannot be written: %s", output, strerror(errno));
     } else {
-        code = cli_ask(cli,
-                       &(struct rest_request){.path = path, .accept = is_csv ? "text/csv" : "application/x-ndjson",
-                                              .into = into},
-                       &none);
-        if (fresh != NULL && (fclose(into) != 0 || (code == CLI_OK && rename(fresh, output) != 0)) && code == CLI_OK)
+        code =
+            cli_ask(cli,
+                    &(struct rest_request){
+                        .path = path, .accept = is_csv ? "text/csv" : "application/x-ndjson", .into = into},
+                    &none);
+        if (fresh != NULL && (fclose(into) != 0 || (code == CLI_OK && rename(fresh, output) != 0)) &&
+            code == CLI_OK)
             code = cli_fail(CLI_REFUSED, "%s cannot be written: %s", output, strerror(errno));
         if (fresh != NULL && code != CLI_OK)
             (void)unlink(fresh);
@@ -176,8 +180,7 @@ static long find_stage(const json_t *campaign, const char *which)
     size_t i;
     bool is_number = *which != '\0' && strspn(which, "0123456789") == strlen(which) && strlen(which) < 6;
 
-    json_array_foreach(json_object_get(campaign, "stages"), i, stage)
-    {
+    json_array_foreach (json_object_get(campaign, "stages"), i, stage) {
         if (strcmp(field_text_or(stage, "name", ""), which) == 0 ||
             (is_number && field_integer(stage, "n") == strtol(which, NULL, 10)))
             return (long)field_integer(stage, "n");
@@ -205,9 +208,11 @@ enum cli_exit campaign_stage_run(struct cli *cli)
     }
     json_t *body = campaign_move_body(cli, campaign);
     if (strcmp(move, "widen") == 0 && call_has(cli->call, "percent"))
-        (void)json_object_set_new(body, "percent", json_integer((json_int_t)call_number(cli->call, "percent", 0)));
+        (void)json_object_set_new(body, "percent",
+                                  json_integer((json_int_t)call_number(cli->call, "percent", 0)));
     if (strcmp(move, "widen") == 0 && call_has(cli->call, "devices"))
-        (void)json_object_set_new(body, "max_devices", json_integer((json_int_t)call_number(cli->call, "devices", 0)));
+        (void)json_object_set_new(body, "max_devices",
+                                  json_integer((json_int_t)call_number(cli->call, "devices", 0)));
     code = cli_send(cli, "POST", body, &answer, "/v1/campaigns/%s/stages/%s/%s", id, number, move);
     json_decref(campaign);
     return code == CLI_OK ? campaign_tell(cli, answer) : code;

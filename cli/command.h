@@ -10,7 +10,6 @@
 
 struct cli;
 
-
 typedef enum cli_exit command_run(struct cli *cli);
 
 enum option_kind {

@@ -132,7 +132,8 @@ static void print_bash_function(FILE *out)
         each_option(&commands[i], bash_value, out);
         (void)fprintf(out, "        esac\n        next='");
         each_option(&commands[i], bash_option, out);
-        (void)fprintf(out, "--help'%s ;;\n", strstr(commands[i].arguments, "FILE") != NULL ? " files=yes" : "");
+        (void)fprintf(out, "--help'%s ;;\n",
+                      strstr(commands[i].arguments, "FILE") != NULL ? " files=yes" : "");
     }
     (void)fprintf(out, "    esac\n"
                        "    COMPREPLY=($(compgen -W \"$next\" -- \"$cur\"))\n"

@@ -24,7 +24,8 @@ static void add_row(void *arg, const json_t *device)
     const char *status = field_text_or(device, "status", "normal");
     char *remark;
 
-    names_platform(platform, field_has_number(device, "platform_id") ? (long)field_integer(device, "platform_id") : -1);
+    names_platform(platform,
+                   field_has_number(device, "platform_id") ? (long)field_integer(device, "platform_id") : -1);
     text_ago(ago, field_text(device, "last_heard"), clock_wall_ms());
     remark = mem_printf("%s%s%s", field_is_true(device, "requires_deep_update") ? "needs deep update " : "",
                         strcmp(status, "normal") != 0 ? status : "",
@@ -49,7 +50,8 @@ static enum cli_exit device_query(const struct cli *cli, struct query *q)
     if (call_has(call, "online") && call_has(call, "offline"))
         return cli_fail(CLI_USAGE, "--online and --offline: one of them");
     if (platform != NULL && !names_parse_platform(&id, platform))
-        return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well", platform);
+        return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well",
+                        platform);
     if (platform != NULL)
         (void)snprintf(number, sizeof(number), "%u", id);
     query_init(q, "/v1/devices");
@@ -79,7 +81,8 @@ enum cli_exit device_list_run(struct cli *cli)
     if (code != CLI_OK)
         return code;
     table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-    code = page_each(cli, &(struct page_list){.path = q.path, .limit = limit, .per_page = PER_PAGE}, add_row, table);
+    code = page_each(cli, &(struct page_list){.path = q.path, .limit = limit, .per_page = PER_PAGE}, add_row,
+                     table);
     query_deinit(&q);
     if (code == CLI_OK && !cli->json) {
         if (table_rows(table) > 0)
@@ -95,16 +98,17 @@ enum cli_exit device_list_run(struct cli *cli)
 
 static void print_modules(const struct cli *cli, const json_t *list)
 {
-    static const struct table_column columns[] = {{.title = "MODULE", .shrinks = true}, {.title = "VERSION", .right = true},
-                                                  {.title = "STORE"},  {.title = "VALID"},
+    static const struct table_column columns[] = {{.title = "MODULE", .shrinks = true},
+                                                  {.title = "VERSION", .right = true},
+                                                  {.title = "STORE"},
+                                                  {.title = "VALID"},
                                                   {.title = "NEEDS", .shrinks = true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     char name[NAMES_SIZE];
     json_t *one;
     size_t i;
 
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         bool valid = field_is_true(one, "valid");
         char *needs = module_row_list(json_object_get(one, "dependencies"));
         module_row_name(name, one);
@@ -137,7 +141,8 @@ static void print_device(const struct cli *cli, const json_t *device)
     char platform[NAMES_SIZE], when[TEXT_SIZE], ago[TEXT_SIZE];
     const char *heard = field_text(device, "last_heard");
 
-    names_platform(platform, field_has_number(device, "platform_id") ? (long)field_integer(device, "platform_id") : -1);
+    names_platform(platform,
+                   field_has_number(device, "platform_id") ? (long)field_integer(device, "platform_id") : -1);
     text_time(when, heard);
     text_ago(ago, heard, clock_wall_ms());
     add_pair(table, "name", field_text_or(device, "name", "-"));
@@ -145,7 +150,8 @@ static void print_device(const struct cli *cli, const json_t *device)
     add_pair(table, "platform", platform);
     add_pair(table, "state", field_is_true(device, "connected") ? "online" : "offline");
     table_add(table, "last heard");
-    table_addf(table, "%s%s%s%s", ago, heard != NULL ? " (" : "", heard != NULL ? when : "", heard != NULL ? ")" : "");
+    table_addf(table, "%s%s%s%s", ago, heard != NULL ? " (" : "", heard != NULL ? when : "",
+               heard != NULL ? ")" : "");
     add_pair(table, "address", field_text(device, "last_ip_address"));
     add_pair(table, "status", field_text(device, "status"));
     add_pair(table, "system", field_text(device, "system_firmware_version"));
@@ -193,22 +199,24 @@ static void add_version(struct table *table, const json_t *change, const char *k
 
 enum cli_exit device_history_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "WHEN"}, {.title = "MODULE", .shrinks = true},
-                                                  {.title = "FROM", .right = true}, {.title = "TO", .right = true},
+    static const struct table_column columns[] = {{.title = "WHEN"},
+                                                  {.title = "MODULE", .shrinks = true},
+                                                  {.title = "FROM", .right = true},
+                                                  {.title = "TO", .right = true},
                                                   {.title = "CAUSE", .shrinks = true}};
     struct table *table;
     char name[NAMES_SIZE], when[TEXT_SIZE];
     json_t *answer, *one;
     size_t i;
-    enum cli_exit code = cli_get(cli, &answer, "/v1/devices/%s/modules?history=1", call_argument(cli->call, 0));
+    enum cli_exit code =
+        cli_get(cli, &answer, "/v1/devices/%s/modules?history=1", call_argument(cli->call, 0));
 
     if (code != CLI_OK)
         return code;
     const json_t *history = json_object_get(answer, "history");
     if (!cli_print_json(cli, history)) {
         table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-        json_array_foreach(history, i, one)
-        {
+        json_array_foreach (history, i, one) {
             module_row_name(name, one);
             text_time(when, field_text(one, "at"));
             table_add(table, when);
@@ -229,7 +237,9 @@ enum cli_exit device_history_run(struct cli *cli)
 
 enum cli_exit device_updates_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "WHEN"}, {.title = "WHAT", .shrinks = true}, {.title = "STATE"},
+    static const struct table_column columns[] = {{.title = "WHEN"},
+                                                  {.title = "WHAT", .shrinks = true},
+                                                  {.title = "STATE"},
                                                   {.title = "WHY", .shrinks = true}};
     struct table *table;
     char when[TEXT_SIZE];
@@ -241,8 +251,7 @@ enum cli_exit device_updates_run(struct cli *cli)
         return code;
     if (!cli_print_json(cli, answer)) {
         table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-        json_array_foreach(json_object_get(answer, "updates"), i, one)
-        {
+        json_array_foreach (json_object_get(answer, "updates"), i, one) {
             const char *state = field_text_or(one, "state", "?"), *why = field_text(one, "sentence");
             const char *campaign = field_text(one, "campaign");
             if (campaign == NULL)

@@ -16,8 +16,7 @@ static void print_steps(const json_t *steps)
     json_t *step;
     size_t i;
 
-    json_array_foreach(steps, i, step)
-    {
+    json_array_foreach (steps, i, step) {
         module_row_name(name, step);
         text_bytes(size, field_count(step, "size_bytes"));
         (void)printf("  %zu. %s: ", i + 1, name);
@@ -46,7 +45,8 @@ static void print_plan(const struct cli *cli, const json_t *plan)
     char *runs = module_row_list(json_object_get(plan, "runs")), *clean, bytes[TEXT_SIZE];
 
     clean = text_clean(sentence != NULL ? sentence : outcome);
-    (void)printf("%s%s%s\n", terminal_begin(&cli->terminal, style), clean, terminal_end(&cli->terminal, style));
+    (void)printf("%s%s%s\n", terminal_begin(&cli->terminal, style), clean,
+                 terminal_end(&cli->terminal, style));
     free(clean);
     (void)printf("\nIt runs: %s.\n", runs[0] != '\0' ? runs : "it has not told yet");
     free(runs);

@@ -40,8 +40,7 @@ static void add_row(void *arg, const json_t *firmware)
     table_add(table, size);
     table_add_styled(table, status, terminal_state_style(status));
     char *releases = mem_string("");
-    json_array_foreach(json_object_get(firmware, "releases"), i, release)
-    {
+    json_array_foreach (json_object_get(firmware, "releases"), i, release) {
         const char *title = json_string_value(release);
         char *longer = mem_printf("%s%s%s", releases, i > 0 ? ", " : "", title != NULL ? title : "?");
         free(releases);
@@ -55,8 +54,9 @@ static void add_row(void *arg, const json_t *firmware)
 enum cli_exit firmware_list_run(struct cli *cli)
 {
     static const struct table_column columns[] = {
-        {.title = "ID", .right = true},      {.title = "PLATFORM", .shrinks = true}, {.title = "MODULE", .shrinks = true},
-        {.title = "VERSION", .right = true}, {.title = "SIZE", .right = true},       {.title = "STATUS"},
+        {.title = "ID", .right = true},         {.title = "PLATFORM", .shrinks = true},
+        {.title = "MODULE", .shrinks = true},   {.title = "VERSION", .right = true},
+        {.title = "SIZE", .right = true},       {.title = "STATUS"},
         {.title = "RELEASES", .shrinks = true}, {.title = "FILE", .shrinks = true}};
     const char *platform = call_text(cli->call, "platform");
     uint64_t limit = call_number(cli->call, "limit", LIMIT);
@@ -67,15 +67,17 @@ enum cli_exit firmware_list_run(struct cli *cli)
     enum cli_exit code;
 
     if (platform != NULL && !names_parse_platform(&id, platform))
-        return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well", platform);
+        return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well",
+                        platform);
     (void)snprintf(number, sizeof(number), "%u", platform != NULL ? id : 0u);
     query_init(&q, "/v1/firmware");
     query_add(&q, "platform_id", platform != NULL ? number : NULL);
     query_add(&q, "function", call_text(cli->call, "function"));
     query_add(&q, "status", call_text(cli->call, "status"));
     table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-    code = page_each(cli, &(struct page_list){.path = q.path, .key = "firmware", .limit = limit, .per_page = PER_PAGE},
-                     add_row, table);
+    code = page_each(
+        cli, &(struct page_list){.path = q.path, .key = "firmware", .limit = limit, .per_page = PER_PAGE},
+        add_row, table);
     query_deinit(&q);
     if (code == CLI_OK && !cli->json && table_rows(table) > 0)
         table_print(table, &cli->terminal, stdout);
@@ -174,9 +176,8 @@ enum cli_exit firmware_withdraw_run(struct cli *cli)
 {
     const char *which = call_argument(cli->call, 0);
     json_t *answer;
-    enum cli_exit code =
-        cli_send(cli, "POST", json_pack("{ss}", "reason", call_text(cli->call, "reason")), &answer,
-                 "/v1/firmware/%s/withdraw", which);
+    enum cli_exit code = cli_send(cli, "POST", json_pack("{ss}", "reason", call_text(cli->call, "reason")),
+                                  &answer, "/v1/firmware/%s/withdraw", which);
 
     if (code != CLI_OK)
         return code;
@@ -217,12 +218,14 @@ static enum cli_exit download(struct cli *cli, const char *which, const char *to
     if (file == NULL) {
         code = cli_fail(CLI_USAGE, "%s cannot be written: %s", to, strerror(errno));
     } else {
-        code = cli_ask(cli, &(struct rest_request){.path = path, .accept = "application/octet-stream", .into = file},
-                       &none);
+        code = cli_ask(
+            cli, &(struct rest_request){.path = path, .accept = "application/octet-stream", .into = file},
+            &none);
         if (code == CLI_OK && fflush(file) != 0)
             code = cli_fail(CLI_REFUSED, "%s cannot be written: %s", to, strerror(errno));
         if (code == CLI_OK && !is_whole(file, sha256))
-            code = cli_fail(CLI_REFUSED, "what came is not what the server has under firmware %s: try again", which);
+            code = cli_fail(CLI_REFUSED, "what came is not what the server has under firmware %s: try again",
+                            which);
         (void)fclose(file);
         if (code == CLI_OK && rename(fresh, to) != 0)
             code = cli_fail(CLI_USAGE, "%s cannot be written: %s", to, strerror(errno));
@@ -248,7 +251,8 @@ enum cli_exit firmware_download_run(struct cli *cli)
         char id[24];
         (void)snprintf(id, sizeof(id), "%lld", (long long)field_integer(f, "id"));
         if (access(to, F_OK) == 0 && !call_has(cli->call, "force"))
-            code = cli_fail(CLI_USAGE, "%s is there already; --force replaces it, --output FILE names another", to);
+            code = cli_fail(CLI_USAGE,
+                            "%s is there already; --force replaces it, --output FILE names another", to);
         else
             code = download(cli, id, to, sha256);
         if (code == CLI_OK && !cli_print_json(cli, answer))

@@ -67,8 +67,8 @@ static enum cli_exit wait_for(struct cli *cli, const char *which)
             return CLI_INTERRUPTED;
         }
     }
-    return cli_fail(CLI_REFUSED, "%s is not through with it yet; it goes on: cyanctl device updates %s", which,
-                    which);
+    return cli_fail(CLI_REFUSED, "%s is not through with it yet; it goes on: cyanctl device updates %s",
+                    which, which);
 }
 
 enum cli_exit flash_run(struct cli *cli)

@@ -45,7 +45,7 @@ static void print_command(const struct command *command, FILE *out)
 static void print_group(const char *words, FILE *out)
 {
     size_t len = strlen(words);
-    const char *example = NULL;
+    const char *example = "";
 
     if (len == 0)
         (void)fprintf(out, "cyanctl: a fleet of devices and its updates, from the command line.\n\n"
@@ -58,17 +58,19 @@ static void print_group(const char *words, FILE *out)
         char left[96];
         if (len > 0 && (strncmp(c->words, words, len) != 0 || c->words[len] != ' '))
             continue;
-        example = example != NULL ? example : c->example;
-        (void)snprintf(left, sizeof(left), "%s%s%s", c->words, c->arguments[0] != '\0' ? " " : "", c->arguments);
+        example = *example != '\0' ? example : c->example;
+        (void)snprintf(left, sizeof(left), "%s%s%s", c->words, c->arguments[0] != '\0' ? " " : "",
+                       c->arguments);
         (void)fprintf(out, "  %-*s %s\n", LEFT + 5, left, c->help);
     }
     (void)fprintf(out, "\noptions of every command:\n");
     print_options(command_globals, out);
     (void)fprintf(out, "\nexample:\n  cyanctl %s\n", example);
     if (len == 0)
-        (void)fprintf(out, "\nEnvironment: CYAN_URL, CYAN_TOKEN, CYAN_CA_FILE, NO_COLOR.\n"
-                           "Exit codes: 0 done, 1 refused, 2 wrong command line, 3 server away, 4 not logged in,\n"
-                           "5 not found, 6 changed meanwhile or held, 7 campaign ended badly.\n");
+        (void)fprintf(out,
+                      "\nEnvironment: CYAN_URL, CYAN_TOKEN, CYAN_CA_FILE, NO_COLOR.\n"
+                      "Exit codes: 0 done, 1 refused, 2 wrong command line, 3 server away, 4 not logged in,\n"
+                      "5 not found, 6 changed meanwhile or held, 7 campaign ended badly.\n");
 }
 
 void help_print(const struct call *call, FILE *out)

@@ -73,8 +73,8 @@ static json_t *dependencies_json(const struct module_part *part)
     for (size_t i = 0; i < part->dependency_count; i++) {
         const struct module_dependency *d = &part->dependencies[i];
         char letter[2] = {module_function_letter(d->function), '\0'};
-        (void)json_array_append_new(list,
-                                    json_pack("{sssisi}", "f", letter, "n", (int)d->index, "v", (int)d->version));
+        (void)json_array_append_new(
+            list, json_pack("{sssisi}", "f", letter, "n", (int)d->index, "v", (int)d->version));
     }
     return list;
 }
@@ -103,7 +103,8 @@ static json_t *part_json(const struct module_part *part)
     (void)json_object_set_new(object, "crc32", json_integer(part->crc32));
     (void)json_object_set_new(object, "flags", flags_json(part->flags));
     (void)json_object_set_new(object, "dependencies", dependencies_json(part));
-    (void)json_object_set_new(object, "product_id", part->has_product ? json_integer(part->product_id) : json_null());
+    (void)json_object_set_new(object, "product_id",
+                              part->has_product ? json_integer(part->product_id) : json_null());
     (void)json_object_set_new(object, "product_version",
                               part->has_product ? json_integer(part->product_version) : json_null());
     return object;
@@ -117,8 +118,8 @@ static json_t *file_json(const char *path, const struct module_file *file, size_
     hex_encode(hash, file->sha256, HASH_BYTES);
     for (size_t i = 0; i < file->part_count; i++)
         (void)json_array_append_new(parts, part_json(&file->parts[i]));
-    return json_pack("{sosIssso}", "file", name != NULL ? name : json_null(), "size_bytes", (json_int_t)len, "sha256",
-                     hash, "parts", parts);
+    return json_pack("{sosIssso}", "file", name != NULL ? name : json_null(), "size_bytes", (json_int_t)len,
+                     "sha256", hash, "parts", parts);
 }
 
 static void add_needs(struct table *table, const struct module_part *part)

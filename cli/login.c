@@ -26,8 +26,9 @@ static char *ask_token(const struct cli *cli, const char *url, char why[LOGIN_WH
     token = terminal_ask_secret(prompt);
     if (token != NULL && login_token_fits(token))
         return token;
-    (void)snprintf(why, LOGIN_WHY_SIZE,
-                   "no token was given: paste the one that `cyand token create` printed, or --token-file FILE");
+    (void)snprintf(
+        why, LOGIN_WHY_SIZE,
+        "no token was given: paste the one that `cyand token create` printed, or --token-file FILE");
     free(token);
     return NULL;
 }
@@ -36,13 +37,16 @@ static bool is_loopback(const char *url)
 {
     const char *host = strstr(url, "://") + 3;
 
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 || strncmp(host, "[::1]", 5) == 0;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 ||
+           strncmp(host, "[::1]", 5) == 0;
 }
 
 /* Keeps the login when the server takes it. */
 static enum cli_exit verify_and_keep(struct cli *cli, const struct login *login)
 {
-    struct rest_settings settings = {.url = login->url, .token = login->token, .token_from = "just given",
+    struct rest_settings settings = {.url = login->url,
+                                     .token = login->token,
+                                     .token_from = "just given",
                                      .ca_file = login->ca_file,
                                      .timeout_s = (uint32_t)call_number(cli->call, "timeout", 30)};
     char why[LOGIN_WHY_SIZE];
@@ -98,7 +102,9 @@ enum cli_exit login_run(struct cli *cli)
 /* With --revoke the server forgets the token as well. */
 static enum cli_exit revoke(struct cli *cli, const struct login *login)
 {
-    struct rest_settings settings = {.url = login->url, .token = login->token, .token_from = "of the login",
+    struct rest_settings settings = {.url = login->url,
+                                     .token = login->token,
+                                     .token_from = "of the login",
                                      .ca_file = login->ca_file,
                                      .timeout_s = (uint32_t)call_number(cli->call, "timeout", 30)};
     struct rest_answer answer;

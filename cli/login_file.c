@@ -49,8 +49,8 @@ static enum login_found parse(struct login *login, const char *path, int fd, cha
 {
     json_t *object = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
 
-    *login = (struct login){.url = copy(object, "url"), .token = copy(object, "token"),
-                            .ca_file = copy(object, "ca_file")};
+    *login = (struct login){
+        .url = copy(object, "url"), .token = copy(object, "token"), .ca_file = copy(object, "ca_file")};
     json_decref(object);
     if (login->url != NULL && login->token != NULL && login_token_fits(login->token))
         return LOGIN_FOUND;

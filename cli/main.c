@@ -29,7 +29,8 @@ static enum cli_exit choose(const struct cli *cli, const struct login *login, ch
         url = from_environment("CYAN_URL");
     settings->url = url != NULL ? url : login->url;
     if (settings->url == NULL)
-        return cli_fail(CLI_NOT_LOGGED_IN, "not logged in: cyanctl login URL, or set CYAN_URL and CYAN_TOKEN");
+        return cli_fail(CLI_NOT_LOGGED_IN,
+                        "not logged in: cyanctl login URL, or set CYAN_URL and CYAN_TOKEN");
     if (!rest_url_fits(settings->url, why))
         return cli_fail(CLI_USAGE, "%s", why);
     if (file != NULL) {
@@ -45,7 +46,8 @@ static enum cli_exit choose(const struct cli *cli, const struct login *login, ch
         settings->token_from = "of the login";
     }
     if (settings->token == NULL || !login_token_fits(settings->token))
-        return cli_fail(CLI_NOT_LOGGED_IN, "not logged in to %s: cyanctl login %s", settings->url, settings->url);
+        return cli_fail(CLI_NOT_LOGGED_IN, "not logged in to %s: cyanctl login %s", settings->url,
+                        settings->url);
     return CLI_OK;
 }
 

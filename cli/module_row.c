@@ -32,8 +32,7 @@ char *module_row_list(const json_t *list)
     json_t *one;
 
     must(out != NULL);
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         module_row_name(name, one);
         (void)fprintf(out, "%s%s %lld", i > 0 ? ", " : "", name, (long long)field_integer(one, "v"));
     }
@@ -46,8 +45,7 @@ void module_row_print_sentences(const json_t *list, const char *lead)
     json_t *one;
     size_t i;
 
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         const char *text = json_string_value(one);
         char *clean = text_clean(text != NULL ? text : "?");
         (void)printf("%s%s\n", lead, clean);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "module/module_file.h"
+#include "module/module_names.h"
 
 #define PLATFORM_MAX 65535
 #define LETTERS "bmsuacr"

@@ -33,22 +33,22 @@ static void print_end(const struct page_list *list, uint64_t count)
 
 enum cli_exit page_each(const struct cli *cli, const struct page_list *list, page_row_fn *row, void *arg)
 {
-    uint32_t per_page = list->limit > 0 && list->limit < list->per_page ? (uint32_t)list->limit : list->per_page;
+    uint32_t per_page =
+        list->limit > 0 && list->limit < list->per_page ? (uint32_t)list->limit : list->per_page;
     uint64_t count = 0;
     bool more = true;
 
     for (unsigned page = 1; more; page++) {
         json_t *answer, *one;
         size_t i;
-        char *path = mem_printf("%s%cpage=%u&per_page=%u", list->path, strchr(list->path, '?') != NULL ? '&' : '?',
-                                page, per_page);
+        char *path = mem_printf("%s%cpage=%u&per_page=%u", list->path,
+                                strchr(list->path, '?') != NULL ? '&' : '?', page, per_page);
         enum cli_exit code = cli_ask(cli, &(struct rest_request){.path = path}, &answer);
         free(path);
         if (code != CLI_OK)
             return code;
         const json_t *rows = rows_of(answer, list->key);
-        json_array_foreach(rows, i, one)
-        {
+        json_array_foreach (rows, i, one) {
             if (list->limit > 0 && count == list->limit)
                 break;
             if (cli->json)

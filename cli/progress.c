@@ -9,11 +9,13 @@
 #include "table.h"
 #include "text.h"
 
+#define ETA_SIZE 128
+#define COUNTS_SIZE 160
 #define BAR_MAX 30
 #define BAR_MIN 8
 #define FIXED_COLUMNS 70 /* beside the bar, about */
 
-static void eta_of(char out[2 * TEXT_SIZE], const json_t *stage)
+static void eta_of(char out[ETA_SIZE], const json_t *stage)
 {
     char soon[TEXT_SIZE], late[TEXT_SIZE];
 
@@ -23,19 +25,19 @@ static void eta_of(char out[2 * TEXT_SIZE], const json_t *stage)
     text_duration(soon, field_count(stage, "eta_p50_s"));
     text_duration(late, field_count(stage, "eta_p90_s"));
     if (strcmp(soon, late) == 0 || !field_has_number(stage, "eta_p90_s"))
-        (void)snprintf(out, 2 * TEXT_SIZE, "%s left", soon);
+        (void)snprintf(out, ETA_SIZE, "%s left", soon);
     else
-        (void)snprintf(out, 2 * TEXT_SIZE, "%s left, at most %s", soon, late);
+        (void)snprintf(out, ETA_SIZE, "%s left, at most %s", soon, late);
 }
 
-static void counts_of(char out[160], const json_t *counts)
+static void counts_of(char out[COUNTS_SIZE], const json_t *counts)
 {
     static const char *const names[] = {"ok", "open", "failed", "lost", "blocked", "gone"};
-    size_t used = (size_t)snprintf(out, 160, "of %lld", (long long)field_integer(counts, "total"));
+    size_t used = (size_t)snprintf(out, COUNTS_SIZE, "of %lld", (long long)field_integer(counts, "total"));
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && used < 160; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && used < COUNTS_SIZE; i++) {
         if (i < 1 || field_integer(counts, names[i]) > 0)
-            used += (size_t)snprintf(out + used, 160 - used, ", %lld %s",
+            used += (size_t)snprintf(out + used, COUNTS_SIZE - used, ", %lld %s",
                                      (long long)field_integer(counts, names[i]), names[i]);
     }
 }
@@ -49,15 +51,14 @@ static size_t bar_columns(size_t width)
 
 static void draw_stages(const struct terminal *terminal, const json_t *stages, FILE *out)
 {
-    static const struct table_column columns[] = {{.shrinks = true}, {0}, {0}, {.right = true},
-                                                  {.shrinks = true}, {.shrinks = true}};
+    static const struct table_column columns[] = {
+        {.shrinks = true}, {0}, {0}, {.right = true}, {.shrinks = true}, {.shrinks = true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-    char eta[2 * TEXT_SIZE], counts[160];
+    char eta[ETA_SIZE], counts[COUNTS_SIZE];
     json_t *stage;
     size_t i;
 
-    json_array_foreach(stages, i, stage)
-    {
+    json_array_foreach (stages, i, stage) {
         const char *state = field_text_or(stage, "state", "?");
         double done = field_number(stage, "done_percent");
         char *bar = terminal_bar(terminal, bar_columns(terminal->width), done / 100);
@@ -103,7 +104,8 @@ static void draw_head(const struct terminal *terminal, const json_t *campaign, F
     char *line = mem_printf("%s is %s%s%s%s%s", field_text_or(campaign, "name", "?"), state,
                             pause != NULL ? " by " : "", pause != NULL ? pause : "", why != NULL ? ": " : "",
                             why != NULL ? why : "");
-    char *clean = text_clean(line), *fitting = text_cut(clean, terminal->width, terminal->utf8 ? "\u2026" : "~");
+    char *clean = text_clean(line),
+         *fitting = text_cut(clean, terminal->width, terminal->utf8 ? "\u2026" : "~");
 
     (void)fprintf(out, "%s%s%s\n", terminal_begin(terminal, terminal_state_style(state)), fitting,
                   terminal_end(terminal, terminal_state_style(state)));
@@ -150,17 +152,16 @@ static char *lines_of(const json_t *progress)
 {
     const json_t *campaign = json_object_get(progress, "campaign");
     const char *pause = field_text(campaign, "pause_reason"), *why = field_text(campaign, "why");
-    char *text = NULL, counts[160];
+    char *text = NULL, counts[COUNTS_SIZE];
     size_t len = 0, i;
     json_t *stage;
     FILE *out = open_memstream(&text, &len);
 
     must(out != NULL);
-    (void)fprintf(out, "%s: %s%s%s%s%s\n", field_text_or(campaign, "name", "?"), field_text_or(campaign, "state", "?"),
-                  pause != NULL ? " by " : "", pause != NULL ? pause : "", why != NULL ? ": " : "",
-                  why != NULL ? why : "");
-    json_array_foreach(json_object_get(progress, "stages"), i, stage)
-    {
+    (void)fprintf(out, "%s: %s%s%s%s%s\n", field_text_or(campaign, "name", "?"),
+                  field_text_or(campaign, "state", "?"), pause != NULL ? " by " : "",
+                  pause != NULL ? pause : "", why != NULL ? ": " : "", why != NULL ? why : "");
+    json_array_foreach (json_object_get(progress, "stages"), i, stage) {
         const char *verdict = field_text(json_object_get(stage, "verdict"), "sentence");
         if (strcmp(field_text_or(stage, "state", ""), "pending") == 0)
             continue;

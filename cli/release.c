@@ -41,8 +41,10 @@ enum cli_exit release_list_run(struct cli *cli)
                                                   {.title = "PUBLISHED"},
                                                   {.title = "NOTES", .shrinks = true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
-    struct page_list list = {.path = "/v1/releases", .key = "releases",
-                             .limit = call_number(cli->call, "limit", LIMIT), .per_page = PER_PAGE};
+    struct page_list list = {.path = "/v1/releases",
+                             .key = "releases",
+                             .limit = call_number(cli->call, "limit", LIMIT),
+                             .per_page = PER_PAGE};
     enum cli_exit code = page_each(cli, &list, add_row, table);
 
     if (code == CLI_OK && !cli->json && table_rows(table) > 0)
@@ -55,17 +57,19 @@ enum cli_exit release_list_run(struct cli *cli)
 
 static void print_modules(const struct cli *cli, const json_t *modules)
 {
-    static const struct table_column columns[] = {
-        {.title = "FIRMWARE", .right = true}, {.title = "PLATFORM", .shrinks = true}, {.title = "MODULE", .shrinks = true},
-        {.title = "VERSION", .right = true},  {.title = "SIZE", .right = true},       {.title = "ROLE"},
-        {.title = "STATUS"}};
+    static const struct table_column columns[] = {{.title = "FIRMWARE", .right = true},
+                                                  {.title = "PLATFORM", .shrinks = true},
+                                                  {.title = "MODULE", .shrinks = true},
+                                                  {.title = "VERSION", .right = true},
+                                                  {.title = "SIZE", .right = true},
+                                                  {.title = "ROLE"},
+                                                  {.title = "STATUS"}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     char name[NAMES_SIZE], size[TEXT_SIZE];
     json_t *m;
     size_t i;
 
-    json_array_foreach(modules, i, m)
-    {
+    json_array_foreach (modules, i, m) {
         const char *status = field_text_or(m, "status", "?"), *role = field_text_or(m, "role", "?");
         module_row_name(name, m);
         text_bytes(size, field_count(m, "size_bytes"));
@@ -87,8 +91,8 @@ static void print_release(const struct cli *cli, const json_t *release)
     char when[TEXT_SIZE];
 
     text_time(when, field_text(release, "published_at"));
-    cli_say(cli, "%s (%lld): %s", field_text_or(release, "name", "?"), (long long)field_integer(release, "id"),
-            field_text_or(release, "state", "?"));
+    cli_say(cli, "%s (%lld): %s", field_text_or(release, "name", "?"),
+            (long long)field_integer(release, "id"), field_text_or(release, "state", "?"));
     if (field_text(release, "notes") != NULL)
         cli_say(cli, "%s", field_text(release, "notes"));
     if (field_text(release, "withdrawn_reason") != NULL)
@@ -123,7 +127,8 @@ static json_t *ids_of(const struct call *call, const char *option)
         long long id = *text >= '0' && *text <= '9' ? strtoll(text, &end, 10) : 0;
         if (id <= 0 || *end != '\0') {
             json_decref(list);
-            (void)cli_fail(CLI_USAGE, "--%s %s: it is the number of a firmware; cyanctl firmware list tells them",
+            (void)cli_fail(CLI_USAGE,
+                           "--%s %s: it is the number of a firmware; cyanctl firmware list tells them",
                            option, text);
             return NULL;
         }
@@ -144,14 +149,15 @@ enum cli_exit release_create_run(struct cli *cli)
         json_decref(targets);
         return CLI_USAGE;
     }
-    body = json_pack("{sssosos*}", "name", call_argument(cli->call, 0), "targets", targets, "stepping_stones", stones,
-                     "notes", call_text(cli->call, "notes"));
+    body = json_pack("{sssosos*}", "name", call_argument(cli->call, 0), "targets", targets, "stepping_stones",
+                     stones, "notes", call_text(cli->call, "notes"));
     code = cli_send(cli, "POST", body, &answer, "/v1/releases");
     if (code != CLI_OK)
         return code;
     if (!cli_print_json(cli, answer)) {
         print_release(cli, json_object_get(answer, "release"));
-        cli_say(cli, "It is a draft; cyanctl release publish %s makes it final.", call_argument(cli->call, 0));
+        cli_say(cli, "It is a draft; cyanctl release publish %s makes it final.",
+                call_argument(cli->call, 0));
     }
     json_decref(answer);
     return code;

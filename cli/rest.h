@@ -42,9 +42,9 @@ struct rest_request {
 };
 struct rest_answer {
     enum cli_exit exit;
-    unsigned status;          /* 0: there was no answer */
-    json_t *json;             /* ours; NULL: none, or it went to a file */
-    char why[REST_WHY_SIZE];  /* unless CLI_OK */
+    unsigned status;         /* 0: there was no answer */
+    json_t *json;            /* ours; NULL: none, or it went to a file */
+    char why[REST_WHY_SIZE]; /* unless CLI_OK */
 };
 void rest_ask(struct rest *rest, const struct rest_request *request, struct rest_answer *answer);
 void rest_answer_deinit(struct rest_answer *answer);

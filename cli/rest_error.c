@@ -7,6 +7,7 @@
 #include "interrupt.h"
 #include "text.h"
 
+#define WORDS_SIZE 320
 #define say(answer, code, ...)                                                                               \
     ((void)snprintf((answer)->why, REST_WHY_SIZE, __VA_ARGS__), (void)((answer)->exit = (code)))
 
@@ -19,8 +20,8 @@ void rest_error_transfer(struct rest_answer *answer, const struct rest_settings 
         say(answer, CLI_INTERRUPTED, "interrupted");
         return;
     case CURLE_COULDNT_RESOLVE_HOST:
-        say(answer, CLI_AWAY, "the host of %s is not known: check the address (--url, CYAN_URL, cyanctl login)",
-            s->url);
+        say(answer, CLI_AWAY,
+            "the host of %s is not known: check the address (--url, CYAN_URL, cyanctl login)", s->url);
         return;
     case CURLE_COULDNT_RESOLVE_PROXY:
         say(answer, CLI_AWAY, "the proxy that this machine is told to use is not known: check http_proxy");
@@ -30,7 +31,8 @@ void rest_error_transfer(struct rest_answer *answer, const struct rest_settings 
             s->url);
         return;
     case CURLE_OPERATION_TIMEDOUT:
-        say(answer, CLI_AWAY, "%s did not answer within %u s; --timeout S waits longer", s->url, s->timeout_s);
+        say(answer, CLI_AWAY, "%s did not answer within %u s; --timeout S waits longer", s->url,
+            s->timeout_s);
         return;
     case CURLE_PEER_FAILED_VERIFICATION:
         say(answer, CLI_AWAY,
@@ -57,7 +59,8 @@ void rest_error_transfer(struct rest_answer *answer, const struct rest_settings 
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_HTTP2:
-        say(answer, CLI_AWAY, "what answers at %s does not speak HTTP: check the address and the port", s->url);
+        say(answer, CLI_AWAY, "what answers at %s does not speak HTTP: check the address and the port",
+            s->url);
         return;
     default:
         say(answer, CLI_AWAY, "the connection to %s broke; try again%s", s->url,
@@ -71,7 +74,7 @@ void rest_error_foreign(struct rest_answer *answer, const struct rest_settings *
 }
 
 /* The server's words: what the list of clients in docs/rest.md reads, first what is for people. */
-static void take_words(char out[REST_WHY_SIZE], const struct rest_answer *answer)
+static void take_words(char out[WORDS_SIZE], const struct rest_answer *answer)
 {
     const char *error = field_text(answer->json, "error"), *info = field_text(answer->json, "info");
     char *clean;
@@ -79,12 +82,12 @@ static void take_words(char out[REST_WHY_SIZE], const struct rest_answer *answer
     if (error == NULL)
         error = field_text_or(answer->json, "error_description", "the server gives no reason");
     clean = text_clean(error);
-    (void)snprintf(out, REST_WHY_SIZE / 2, "%s", clean);
+    (void)snprintf(out, WORDS_SIZE, "%s", clean);
     free(clean);
     if (info != NULL && answer->status == 403) {
         clean = text_clean(info);
         size_t used = strlen(out);
-        (void)snprintf(out + used, REST_WHY_SIZE / 2 - used, ": %s", clean);
+        (void)snprintf(out + used, WORDS_SIZE - used, ": %s", clean);
         free(clean);
     }
 }
@@ -113,8 +116,9 @@ static void say_unknown(struct rest_answer *answer, const struct rest_settings *
     if (!json_is_object(answer->json))
         rest_error_foreign(answer, s);
     else if (strstr(words, "nothing at this path") != NULL)
-        say(answer, CLI_NOT_FOUND, "the server at %s does not know this: it is older than this cyanctl, or the "
-                                   "address has a wrong path",
+        say(answer, CLI_NOT_FOUND,
+            "the server at %s does not know this: it is older than this cyanctl, or the "
+            "address has a wrong path",
             s->url);
     else
         say(answer, CLI_NOT_FOUND, "%s", words);
@@ -126,12 +130,13 @@ static void say_token(struct rest_answer *answer, const struct rest_settings *s)
         say(answer, CLI_NOT_LOGGED_IN, "not logged in: cyanctl login %s", s->url);
     else
         say(answer, CLI_NOT_LOGGED_IN,
-            "the token (%s) is expired, revoked or of another server: cyanctl login %s", s->token_from, s->url);
+            "the token (%s) is expired, revoked or of another server: cyanctl login %s", s->token_from,
+            s->url);
 }
 
 void rest_error_status(struct rest_answer *answer, const struct rest_settings *s, const char *location)
 {
-    char words[REST_WHY_SIZE];
+    char words[WORDS_SIZE];
     const char *error = field_text(answer->json, "error");
 
     take_words(words, answer);
@@ -153,7 +158,8 @@ void rest_error_status(struct rest_answer *answer, const struct rest_settings *s
         return;
     case 502:
     case 504:
-        say(answer, CLI_AWAY, "a proxy in front of %s answers, the server behind it does not; try again", s->url);
+        say(answer, CLI_AWAY, "a proxy in front of %s answers, the server behind it does not; try again",
+            s->url);
         return;
     case 503:
         say(answer, CLI_AWAY, "%s", words);

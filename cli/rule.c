@@ -19,7 +19,8 @@ static bool take_options(const struct cli *cli, json_t *rule)
     uint16_t platform;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (command_option_find(call->command, texts[i], strlen(texts[i])) != NULL && call_has(call, texts[i]))
+        if (command_option_find(call->command, texts[i], strlen(texts[i])) != NULL &&
+            call_has(call, texts[i]))
             (void)json_object_set_new(rule, texts[i], json_string(call_text(call, texts[i])));
     }
     if (call_has(call, "platform")) {
@@ -48,8 +49,7 @@ static json_t *find_rule(const struct cli *cli, const char *code, enum cli_exit 
     *exit = cli_get(cli, &answer, "/v1/rules");
     if (*exit != CLI_OK)
         return NULL;
-    json_array_foreach(json_object_get(answer, "rules"), i, one)
-    {
+    json_array_foreach (json_object_get(answer, "rules"), i, one) {
         if (strcmp(field_text_or(one, "code", ""), code) == 0)
             found = json_incref(one);
     }
@@ -61,17 +61,18 @@ static json_t *find_rule(const struct cli *cli, const char *code, enum cli_exit 
 
 static void print_rules(const struct cli *cli, const json_t *rules)
 {
-    static const struct table_column columns[] = {
-        {.title = "CODE", .shrinks = true}, {.title = "PLATFORM", .shrinks = true},
-        {.title = "KIND"},                  {.title = "REV", .right = true},
-        {.title = "ON"},                    {.title = "SAYS", .shrinks = true}};
+    static const struct table_column columns[] = {{.title = "CODE", .shrinks = true},
+                                                  {.title = "PLATFORM", .shrinks = true},
+                                                  {.title = "KIND"},
+                                                  {.title = "REV", .right = true},
+                                                  {.title = "ON"},
+                                                  {.title = "SAYS", .shrinks = true}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     char platform[NAMES_SIZE];
     json_t *rule;
     size_t i;
 
-    json_array_foreach(rules, i, rule)
-    {
+    json_array_foreach (rules, i, rule) {
         names_platform(platform,
                        field_has_number(rule, "platform_id") ? (long)field_integer(rule, "platform_id") : -1);
         table_add(table, field_text(rule, "code"));
@@ -122,7 +123,8 @@ enum cli_exit rule_add_run(struct cli *cli)
     if (!json_is_object(rule) || !take_options(cli, rule)) {
         bool shape = !json_is_object(rule);
         json_decref(rule);
-        return shape ? cli_fail(CLI_USAGE, "%s holds no rule: it is an object with code, kind, body, explain", file)
+        return shape ? cli_fail(CLI_USAGE, "%s holds no rule: it is an object with code, kind, body, explain",
+                                file)
                      : CLI_USAGE;
     }
     code = cli_send(cli, "POST", rule, &answer, "/v1/rules");
@@ -168,8 +170,7 @@ static void print_test(const struct cli *cli, const json_t *answer)
     json_t *one;
     size_t i;
 
-    json_array_foreach(json_object_get(answer, "classes"), i, one)
-    {
+    json_array_foreach (json_object_get(answer, "classes"), i, one) {
         char *modules = module_row_list(json_object_get(one, "modules"));
         names_platform(platform, (long)field_integer(one, "platform_id"));
         table_addf(table, "%lld", (long long)field_integer(one, "devices"));

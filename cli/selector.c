@@ -21,7 +21,8 @@ static enum cli_exit add_platforms(const struct cli *cli, json_t *selector)
     while ((text = call_each(cli->call, "platform", &at)) != NULL) {
         if (!names_parse_platform(&id, text)) {
             json_decref(list);
-            return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well", text);
+            return cli_fail(CLI_USAGE, "--platform %s: no platform has this name; its number does as well",
+                            text);
         }
         (void)json_array_append_new(list, json_integer(id));
     }
@@ -85,13 +86,15 @@ static enum cli_exit add_versions(const struct cli *cli, json_t *selector)
         char letter[2] = "", *end = NULL;
         uint8_t index;
         long below = colon != NULL ? strtol(colon + 1, &end, 10) : 0;
-        if (colon == NULL || !names_parse_module(letter, &index, text, (size_t)(colon - text)) || *end != '\0' ||
-            below < 1 || below > VERSION_MAX) {
+        if (colon == NULL || !names_parse_module(letter, &index, text, (size_t)(colon - text)) ||
+            *end != '\0' || below < 1 || below > VERSION_MAX) {
             json_decref(list);
-            return cli_fail(CLI_USAGE, "--below %s: it is a module and a version, like s1:3100 or b0:1001", text);
+            return cli_fail(CLI_USAGE, "--below %s: it is a module and a version, like s1:3100 or b0:1001",
+                            text);
         }
         letter[1] = '\0';
-        (void)json_array_append_new(list, json_pack("{sssisI}", "f", letter, "n", (int)index, "below", (json_int_t)below));
+        (void)json_array_append_new(
+            list, json_pack("{sssisI}", "f", letter, "n", (int)index, "below", (json_int_t)below));
     }
     if (json_array_size(list) > 0)
         (void)json_object_set(selector, "versions", list);
@@ -122,13 +125,15 @@ json_t *selector_read(const struct cli *cli, enum cli_exit *code)
         *code = add_devices(cli, selector);
     add_names(cli, selector);
     if (call_has(call, "product"))
-        (void)json_object_set_new(selector, "product_id", json_integer((json_int_t)call_number(call, "product", 0)));
+        (void)json_object_set_new(selector, "product_id",
+                                  json_integer((json_int_t)call_number(call, "product", 0)));
     if (call_has(call, "requires-deep-update"))
         (void)json_object_set_new(selector, "requires_deep_update", json_true());
     if (call_has(call, "all"))
         (void)json_object_set_new(selector, "all", json_true());
     if (*code == CLI_OK && json_object_size(selector) == 0)
-        *code = cli_fail(CLI_USAGE, "for which devices? --platform, --name, --device, --below, ..., or --all");
+        *code =
+            cli_fail(CLI_USAGE, "for which devices? --platform, --name, --device, --below, ..., or --all");
     if (*code == CLI_OK)
         return selector;
     json_decref(selector);

@@ -4,8 +4,8 @@
 
 #include "cli.h"
 
-/* NULL: it has been said what is wrong, and *code is the exit code. Names of devices are looked up. The caller
- * owns it. */
+/* NULL: it has been said what is wrong, and *code is the exit code. Names of devices are looked up. The
+ * caller owns it. */
 must_check json_t *selector_read(const struct cli *cli, enum cli_exit *code);
 /* The JSON of a file, `-`: stdin; NULL: it has been said. */
 must_check json_t *selector_load_json(const char *file);

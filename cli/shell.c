@@ -6,7 +6,8 @@ enum cli_exit completion_run(struct cli *cli)
 {
     if (completion_print(call_argument(cli->call, 0), stdout))
         return CLI_OK;
-    return cli_fail(CLI_USAGE, "%.20s: completion is there for bash, zsh and fish", call_argument(cli->call, 0));
+    return cli_fail(CLI_USAGE, "%.20s: completion is there for bash, zsh and fish",
+                    call_argument(cli->call, 0));
 }
 
 enum cli_exit version_run(struct cli *cli)

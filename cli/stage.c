@@ -36,8 +36,8 @@ static const struct {
     const char *key, *field;
     enum gate_kind kind;
 } gates[] = {
-    {"soak", "soak_s", DURATION},          {"fail", "max_failure_percent", PERCENT},
-    {"min", "min_resolved", COUNT},        {"coverage", "coverage_percent", PERCENT},
+    {"soak", "soak_s", DURATION},   {"fail", "max_failure_percent", PERCENT},
+    {"min", "min_resolved", COUNT}, {"coverage", "coverage_percent", PERCENT},
     {"lost", "max_lost", COUNT},
 };
 

@@ -18,10 +18,10 @@ char *text_cut(const char *text, size_t columns, const char *mark) __attribute__
 bool text_is_utf8(const char *text);
 
 #define TEXT_SIZE 48
-void text_bytes(char out[TEXT_SIZE], uint64_t bytes);       /* `829 kB` */
-void text_duration(char out[TEXT_SIZE], uint64_t seconds);  /* `1 h 5 min`: the two largest parts */
+void text_bytes(char out[TEXT_SIZE], uint64_t bytes);      /* `829 kB` */
+void text_duration(char out[TEXT_SIZE], uint64_t seconds); /* `1 h 5 min`: the two largest parts */
 void text_ago(char out[TEXT_SIZE], const char *iso, uint64_t wall_ms); /* `3 min ago`; iso NULL: `never` */
-void text_time(char out[TEXT_SIZE], const char *iso);       /* of this machine's time zone; NULL: `-` */
+void text_time(char out[TEXT_SIZE], const char *iso); /* of this machine's time zone; NULL: `-` */
 /* `90`, `90s`, `15m`, `2h`, `7d`. */
 must_check bool text_parse_duration(uint64_t *seconds, const char *text);
 /* `5` or `5%` or `2.5%`, above 0 up to 100. */

@@ -1,5 +1,5 @@
-/* upload.h: a file of firmware to the server, checked before it is sent: that it is a file, and of a size that
- * one can have. */
+/* upload.h: a file of firmware to the server, checked before it is sent: that it is a file, and of a size
+ * that one can have. */
 #ifndef CYAN_CLI_UPLOAD_H
 #define CYAN_CLI_UPLOAD_H
 

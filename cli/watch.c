@@ -31,8 +31,7 @@ static enum cli_exit judge(const struct cli *cli, const json_t *progress)
     json_t *stage;
     size_t i;
 
-    json_array_foreach(json_object_get(progress, "stages"), i, stage)
-    {
+    json_array_foreach (json_object_get(progress, "stages"), i, stage) {
         const json_t *counts = json_object_get(stage, "counts");
         const char *stage_state = field_text_or(stage, "state", "");
         const char *verdict = field_text_or(json_object_get(stage, "verdict"), "state", stage_state);
@@ -45,7 +44,8 @@ static enum cli_exit judge(const struct cli *cli, const json_t *progress)
     cli_say(cli, "%s is %s: %lld ok, %lld failed, %lld lost, %lld blocked.", name, state, (long long)ok,
             (long long)failed, (long long)lost, (long long)blocked);
     if (bad)
-        cli_note(cli, "It ended badly; cyanctl campaign devices %s --state failed tells which and why.", name);
+        cli_note(cli, "It ended badly; cyanctl campaign devices %s --state failed tells which and why.",
+                 name);
     return bad ? CLI_ENDED_BADLY : CLI_OK;
 }
 
@@ -54,8 +54,10 @@ static enum cli_exit say_goes_on(const struct cli *cli, struct progress *p)
     const char *which = call_argument(cli->call, 0);
 
     progress_rest(p);
-    cli_note(cli, "The campaign goes on. cyanctl campaign watch %s looks again, cyanctl campaign pause %s halts it.",
-             which, which);
+    cli_note(
+        cli,
+        "The campaign goes on. cyanctl campaign watch %s looks again, cyanctl campaign pause %s halts it.",
+        which, which);
     return CLI_INTERRUPTED;
 }
 

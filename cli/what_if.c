@@ -22,8 +22,7 @@ void what_if_print_classes(const struct cli *cli, const json_t *classes)
     json_t *one;
     size_t i;
 
-    json_array_foreach(classes, i, one)
-    {
+    json_array_foreach (classes, i, one) {
         const char *outcome = field_text_or(one, "outcome", "?");
         char *modules = module_row_list(json_object_get(one, "modules"));
         table_addf(table, "%lld", (long long)field_integer(one, "devices"));
@@ -43,7 +42,7 @@ void what_if_print_blocked(const struct cli *cli, const json_t *blocked)
     const char *reason;
     json_t *count;
 
-    json_object_foreach((json_t *)(uintptr_t)blocked, reason, count)
+    json_object_foreach ((json_t *)(uintptr_t)blocked, reason, count)
         cli_say(cli, "  %lld blocked: %s", (long long)json_number_value(count), reason);
 }
 
@@ -74,9 +73,10 @@ enum cli_exit what_if_run(struct cli *cli)
             return CLI_USAGE;
         }
     }
-    code = cli_send(cli, "POST",
-                    json_pack("{sssoso*}", "release", call_argument(cli->call, 0), "selector", selector, "rules", rules),
-                    &answer, "/v1/what_if");
+    code = cli_send(
+        cli, "POST",
+        json_pack("{sssoso*}", "release", call_argument(cli->call, 0), "selector", selector, "rules", rules),
+        &answer, "/v1/what_if");
     if (code != CLI_OK)
         return code;
     if (!cli_print_json(cli, answer))
