@@ -6,12 +6,12 @@
 
 #include "base/mem.h"
 #include "field.h"
+#include "grid.h"
 #include "handlers.h"
 #include "page.h"
 #include "query.h"
 #include "rest.h"
 #include "selector.h"
-#include "table.h"
 #include "text.h"
 #include "what_if.h"
 
@@ -78,26 +78,26 @@ enum cli_exit campaign_find(const struct cli *cli, json_t **campaign)
 
 static void add_row(void *arg, const json_t *campaign)
 {
-    struct table *table = arg;
+    struct grid *grid = arg;
     const char *state = field_text_or(campaign, "state", "?");
     char when[TEXT_SIZE];
 
     text_time(when, field_text(campaign, "created_at"));
-    table_addf(table, "%lld", (long long)field_integer(campaign, "id"));
-    table_add(table, field_text(campaign, "name"));
-    table_add(table, field_text(json_object_get(campaign, "release"), "name"));
-    table_add_styled(table, state, terminal_state_style(state));
-    table_add(table, field_text(campaign, "why"));
-    table_add(table, when);
+    grid_addf(grid, "%lld", (long long)field_integer(campaign, "id"));
+    grid_add(grid, field_text(campaign, "name"));
+    grid_add(grid, field_text(json_object_get(campaign, "release"), "name"));
+    grid_add_styled(grid, state, terminal_state_style(state));
+    grid_add(grid, field_text(campaign, "why"));
+    grid_add(grid, when);
 }
 
 enum cli_exit campaign_list_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {
+    static const struct grid_column columns[] = {
         {.title = "ID", .right = true},        {.title = "NAME", .shrinks = true},
         {.title = "RELEASE", .shrinks = true}, {.title = "STATE"},
         {.title = "WHY", .shrinks = true},     {.title = "CREATED"}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     struct query q;
     enum cli_exit code;
 
@@ -108,59 +108,59 @@ enum cli_exit campaign_list_run(struct cli *cli)
                                          .key = "campaigns",
                                          .per_page = PER_PAGE,
                                          .limit = call_number(cli->call, "limit", LIMIT)},
-                     add_row, table);
+                     add_row, grid);
     query_deinit(&q);
-    if (code == CLI_OK && !cli->json && table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
+    if (code == CLI_OK && !cli->json && grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
     else if (code == CLI_OK)
         cli_say(cli, "There is no campaign.");
-    table_free(table);
+    grid_free(grid);
     return code;
 }
 
-static void add_count(struct table *table, const json_t *counts, const char *key)
+static void add_count(struct grid *grid, const json_t *counts, const char *key)
 {
-    table_addf(table, "%lld", (long long)field_integer(counts, key));
+    grid_addf(grid, "%lld", (long long)field_integer(counts, key));
 }
 
 static void print_stages(const struct cli *cli, const json_t *stages)
 {
-    static const struct table_column columns[] = {{.title = "STAGE", .shrinks = true},
-                                                  {.title = "SIZE", .right = true},
-                                                  {.title = "STATE"},
-                                                  {.title = "DEVICES", .right = true},
-                                                  {.title = "OPEN", .right = true},
-                                                  {.title = "OK", .right = true},
-                                                  {.title = "FAILED", .right = true},
-                                                  {.title = "LOST", .right = true},
-                                                  {.title = "BLOCKED", .right = true},
-                                                  {.title = "VERDICT", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "STAGE", .shrinks = true},
+                                                 {.title = "SIZE", .right = true},
+                                                 {.title = "STATE"},
+                                                 {.title = "DEVICES", .right = true},
+                                                 {.title = "OPEN", .right = true},
+                                                 {.title = "OK", .right = true},
+                                                 {.title = "FAILED", .right = true},
+                                                 {.title = "LOST", .right = true},
+                                                 {.title = "BLOCKED", .right = true},
+                                                 {.title = "VERDICT", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     json_t *stage;
     size_t i;
 
     json_array_foreach (stages, i, stage) {
         const json_t *counts = json_object_get(stage, "counts");
         const char *state = field_text_or(stage, "state", "?");
-        table_addf(table, "%lld %s", (long long)field_integer(stage, "n"), field_text_or(stage, "name", ""));
+        grid_addf(grid, "%lld %s", (long long)field_integer(stage, "n"), field_text_or(stage, "name", ""));
         if (field_has_number(stage, "percent"))
-            table_addf(table, "%g %%", field_number(stage, "percent"));
+            grid_addf(grid, "%g %%", field_number(stage, "percent"));
         else if (field_has_number(stage, "max_devices"))
-            table_addf(table, "%lld", (long long)field_integer(stage, "max_devices"));
+            grid_addf(grid, "%lld", (long long)field_integer(stage, "max_devices"));
         else
-            table_add(table, NULL);
-        table_add_styled(table, state, terminal_state_style(state));
-        add_count(table, counts, "total");
-        add_count(table, counts, "open");
-        add_count(table, counts, "ok");
-        add_count(table, counts, "failed");
-        add_count(table, counts, "lost");
-        add_count(table, counts, "blocked");
-        table_add(table, field_text(json_object_get(stage, "verdict"), "sentence"));
+            grid_add(grid, NULL);
+        grid_add_styled(grid, state, terminal_state_style(state));
+        add_count(grid, counts, "total");
+        add_count(grid, counts, "open");
+        add_count(grid, counts, "ok");
+        add_count(grid, counts, "failed");
+        add_count(grid, counts, "lost");
+        add_count(grid, counts, "blocked");
+        grid_add(grid, field_text(json_object_get(stage, "verdict"), "sentence"));
     }
-    if (table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
-    table_free(table);
+    if (grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 static void print_plan(const struct cli *cli, const json_t *plan)

@@ -7,12 +7,12 @@
 #include "base/mem.h"
 #include "campaign.h"
 #include "field.h"
+#include "grid.h"
 #include "handlers.h"
 #include "module_row.h"
 #include "page.h"
 #include "query.h"
 #include "rest.h"
-#include "table.h"
 #include "text.h"
 
 #define LIMIT 1000
@@ -29,33 +29,33 @@ static char *campaign_path(const struct cli *cli, const char *rest, json_t **cam
 
 static void add_row(void *arg, const json_t *device)
 {
-    struct table *table = arg;
+    struct grid *grid = arg;
     const char *state = field_text_or(device, "state", "?");
     const json_t *step = json_object_get(device, "step");
     char name[NAMES_SIZE];
 
-    table_add(table, field_text(device, "name"));
-    table_add(table, field_text(device, "id"));
-    table_addf(table, "%lld", (long long)field_integer(device, "stage"));
-    table_add_styled(table, state, terminal_state_style(state));
+    grid_add(grid, field_text(device, "name"));
+    grid_add(grid, field_text(device, "id"));
+    grid_addf(grid, "%lld", (long long)field_integer(device, "stage"));
+    grid_add_styled(grid, state, terminal_state_style(state));
     if (json_is_object(step)) {
         uint64_t size = field_count(step, "size_bytes");
         module_row_name(name, step);
         if (strcmp(field_text_or(step, "state", ""), "transferring") == 0 && size > 0)
-            table_addf(table, "%s %lld: %u %%", name, (long long)field_integer(step, "version"),
-                       (unsigned)(field_count(step, "acked_bytes") * 100 / size));
+            grid_addf(grid, "%s %lld: %u %%", name, (long long)field_integer(step, "version"),
+                      (unsigned)(field_count(step, "acked_bytes") * 100 / size));
         else
-            table_addf(table, "%s %lld: %s", name, (long long)field_integer(step, "version"),
-                       field_text_or(step, "state", "?"));
+            grid_addf(grid, "%s %lld: %s", name, (long long)field_integer(step, "version"),
+                      field_text_or(step, "state", "?"));
     } else {
-        table_add(table, NULL);
+        grid_add(grid, NULL);
     }
-    table_add(table, field_text_or(device, "sentence", field_text_or(device, "reason", "")));
+    grid_add(grid, field_text_or(device, "sentence", field_text_or(device, "reason", "")));
 }
 
 enum cli_exit campaign_devices_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {
+    static const struct grid_column columns[] = {
         {.title = "NAME", .shrinks = true}, {.title = "ID"},
         {.title = "STAGE", .right = true},  {.title = "STATE"},
         {.title = "STEP", .shrinks = true}, {.title = "WHY", .shrinks = true}};
@@ -63,7 +63,7 @@ enum cli_exit campaign_devices_run(struct cli *cli)
     json_t *campaign;
     enum cli_exit code;
     char *path = campaign_path(cli, "/devices", &campaign, &code);
-    struct table *table;
+    struct grid *grid;
     struct query q;
 
     if (path == NULL)
@@ -71,17 +71,17 @@ enum cli_exit campaign_devices_run(struct cli *cli)
     query_init(&q, path);
     query_add(&q, "state", call_text(cli->call, "state"));
     query_add(&q, "reason", call_text(cli->call, "reason"));
-    table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     code = page_each(
         cli, &(struct page_list){.path = q.path, .key = "devices", .limit = limit, .per_page = PER_PAGE},
-        add_row, table);
-    if (code == CLI_OK && !cli->json && table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
+        add_row, grid);
+    if (code == CLI_OK && !cli->json && grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
     else if (code == CLI_OK)
         cli_say(cli, "No device of it is like that.");
-    if (code == CLI_OK && limit > 0 && table_rows(table) == limit)
+    if (code == CLI_OK && limit > 0 && grid_rows(grid) == limit)
         cli_note(cli, "These are the first %llu; --limit 0 shows all.", (unsigned long long)limit);
-    table_free(table);
+    grid_free(grid);
     query_deinit(&q);
     free(path);
     json_decref(campaign);

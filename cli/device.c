@@ -7,10 +7,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "field.h"
+#include "grid.h"
 #include "module_row.h"
 #include "page.h"
 #include "query.h"
-#include "table.h"
 #include "text.h"
 
 #define LIMIT 1000
@@ -18,7 +18,7 @@
 
 static void add_row(void *arg, const json_t *device)
 {
-    struct table *table = arg;
+    struct grid *grid = arg;
     bool online = field_is_true(device, "connected");
     char platform[NAMES_SIZE], ago[TEXT_SIZE];
     const char *status = field_text_or(device, "status", "normal");
@@ -30,13 +30,13 @@ static void add_row(void *arg, const json_t *device)
     remark = mem_printf("%s%s%s", field_is_true(device, "requires_deep_update") ? "needs deep update " : "",
                         strcmp(status, "normal") != 0 ? status : "",
                         field_is_true(device, "quarantined") ? " quarantined" : "");
-    table_add(table, field_text(device, "name"));
-    table_add(table, field_text(device, "id"));
-    table_add(table, platform);
-    table_add_styled(table, online ? "online" : "offline", online ? STYLE_GOOD : STYLE_PLAIN);
-    table_add(table, ago);
-    table_add(table, field_text(device, "system_firmware_version"));
-    table_add_styled(table, remark, STYLE_WARN);
+    grid_add(grid, field_text(device, "name"));
+    grid_add(grid, field_text(device, "id"));
+    grid_add(grid, platform);
+    grid_add_styled(grid, online ? "online" : "offline", online ? STYLE_GOOD : STYLE_PLAIN);
+    grid_add(grid, ago);
+    grid_add(grid, field_text(device, "system_firmware_version"));
+    grid_add_styled(grid, remark, STYLE_WARN);
     free(remark);
 }
 
@@ -66,44 +66,44 @@ static enum cli_exit device_query(const struct cli *cli, struct query *q)
 
 enum cli_exit device_list_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "NAME", .shrinks = true},
-                                                  {.title = "ID"},
-                                                  {.title = "PLATFORM", .shrinks = true},
-                                                  {.title = "STATE"},
-                                                  {.title = "HEARD"},
-                                                  {.title = "SYSTEM", .shrinks = true},
-                                                  {.title = "REMARK", .shrinks = true}};
+    static const struct grid_column columns[] = {{.title = "NAME", .shrinks = true},
+                                                 {.title = "ID"},
+                                                 {.title = "PLATFORM", .shrinks = true},
+                                                 {.title = "STATE"},
+                                                 {.title = "HEARD"},
+                                                 {.title = "SYSTEM", .shrinks = true},
+                                                 {.title = "REMARK", .shrinks = true}};
     uint64_t limit = call_number(cli->call, "limit", LIMIT);
-    struct table *table;
+    struct grid *grid;
     struct query q;
     enum cli_exit code = device_query(cli, &q);
 
     if (code != CLI_OK)
         return code;
-    table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     code = page_each(cli, &(struct page_list){.path = q.path, .limit = limit, .per_page = PER_PAGE}, add_row,
-                     table);
+                     grid);
     query_deinit(&q);
     if (code == CLI_OK && !cli->json) {
-        if (table_rows(table) > 0)
-            table_print(table, &cli->terminal, stdout);
+        if (grid_rows(grid) > 0)
+            grid_print(grid, &cli->terminal, stdout);
         else
             cli_say(cli, "No device is like that.");
-        if (limit > 0 && table_rows(table) == limit)
+        if (limit > 0 && grid_rows(grid) == limit)
             cli_note(cli, "These are the first %llu; --limit 0 shows all.", (unsigned long long)limit);
     }
-    table_free(table);
+    grid_free(grid);
     return code;
 }
 
 static void print_modules(const struct cli *cli, const json_t *list)
 {
-    static const struct table_column columns[] = {{.title = "MODULE", .shrinks = true},
-                                                  {.title = "VERSION", .right = true},
-                                                  {.title = "STORE"},
-                                                  {.title = "VALID"},
-                                                  {.title = "NEEDS", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "MODULE", .shrinks = true},
+                                                 {.title = "VERSION", .right = true},
+                                                 {.title = "STORE"},
+                                                 {.title = "VALID"},
+                                                 {.title = "NEEDS", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     char name[NAMES_SIZE];
     json_t *one;
     size_t i;
@@ -112,32 +112,32 @@ static void print_modules(const struct cli *cli, const json_t *list)
         bool valid = field_is_true(one, "valid");
         char *needs = module_row_list(json_object_get(one, "dependencies"));
         module_row_name(name, one);
-        table_add(table, name);
-        table_addf(table, "%lld", (long long)field_integer(one, "version"));
-        table_add(table, field_text(one, "store"));
-        table_add_styled(table, valid ? "yes" : "no", valid ? STYLE_PLAIN : STYLE_BAD);
-        table_add(table, needs);
+        grid_add(grid, name);
+        grid_addf(grid, "%lld", (long long)field_integer(one, "version"));
+        grid_add(grid, field_text(one, "store"));
+        grid_add_styled(grid, valid ? "yes" : "no", valid ? STYLE_PLAIN : STYLE_BAD);
+        grid_add(grid, needs);
         free(needs);
     }
-    if (table_rows(table) > 0) {
+    if (grid_rows(grid) > 0) {
         (void)fputc('\n', stdout);
-        table_print(table, &cli->terminal, stdout);
+        grid_print(grid, &cli->terminal, stdout);
     }
-    table_free(table);
+    grid_free(grid);
 }
 
-static void add_pair(struct table *table, const char *name, const char *value)
+static void add_pair(struct grid *grid, const char *name, const char *value)
 {
     if (value == NULL)
         return;
-    table_add(table, name);
-    table_add(table, value);
+    grid_add(grid, name);
+    grid_add(grid, value);
 }
 
 static void print_device(const struct cli *cli, const json_t *device)
 {
-    static const struct table_column columns[] = {{0}, {0}};
-    struct table *table = table_new(columns, 2);
+    static const struct grid_column columns[] = {{0}, {0}};
+    struct grid *grid = grid_new(columns, 2);
     char platform[NAMES_SIZE], when[TEXT_SIZE], ago[TEXT_SIZE];
     const char *heard = field_text(device, "last_heard");
 
@@ -145,28 +145,28 @@ static void print_device(const struct cli *cli, const json_t *device)
                    field_has_number(device, "platform_id") ? (long)field_integer(device, "platform_id") : -1);
     text_time(when, heard);
     text_ago(ago, heard, clock_wall_ms());
-    add_pair(table, "name", field_text_or(device, "name", "-"));
-    add_pair(table, "id", field_text(device, "id"));
-    add_pair(table, "platform", platform);
-    add_pair(table, "state", field_is_true(device, "connected") ? "online" : "offline");
-    table_add(table, "last heard");
-    table_addf(table, "%s%s%s%s", ago, heard != NULL ? " (" : "", heard != NULL ? when : "",
-               heard != NULL ? ")" : "");
-    add_pair(table, "address", field_text(device, "last_ip_address"));
-    add_pair(table, "status", field_text(device, "status"));
-    add_pair(table, "system", field_text(device, "system_firmware_version"));
-    add_pair(table, "CC3000 patch", field_text(device, "cc3000_patch_version"));
-    add_pair(table, "owner", field_text(device, "owner"));
-    add_pair(table, "last reset", field_text(device, "last_reset"));
-    add_pair(table, "notes", field_text(device, "notes"));
+    add_pair(grid, "name", field_text_or(device, "name", "-"));
+    add_pair(grid, "id", field_text(device, "id"));
+    add_pair(grid, "platform", platform);
+    add_pair(grid, "state", field_is_true(device, "connected") ? "online" : "offline");
+    grid_add(grid, "last heard");
+    grid_addf(grid, "%s%s%s%s", ago, heard != NULL ? " (" : "", heard != NULL ? when : "",
+              heard != NULL ? ")" : "");
+    add_pair(grid, "address", field_text(device, "last_ip_address"));
+    add_pair(grid, "status", field_text(device, "status"));
+    add_pair(grid, "system", field_text(device, "system_firmware_version"));
+    add_pair(grid, "CC3000 patch", field_text(device, "cc3000_patch_version"));
+    add_pair(grid, "owner", field_text(device, "owner"));
+    add_pair(grid, "last reset", field_text(device, "last_reset"));
+    add_pair(grid, "notes", field_text(device, "notes"));
     if (field_is_true(device, "quarantined"))
-        add_pair(table, "quarantined", "yes");
+        add_pair(grid, "quarantined", "yes");
     if (json_is_false(json_object_get(device, "firmware_updates_enabled")))
-        add_pair(table, "updates", "not wanted by the device at the moment");
+        add_pair(grid, "updates", "not wanted by the device at the moment");
     if (field_is_true(device, "requires_deep_update"))
-        add_pair(table, "deep update", field_text_or(device, "deep_update_reason", "needed"));
-    table_print(table, &cli->terminal, stdout);
-    table_free(table);
+        add_pair(grid, "deep update", field_text_or(device, "deep_update_reason", "needed"));
+    grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 enum cli_exit device_show_run(struct cli *cli)
@@ -189,22 +189,22 @@ enum cli_exit device_show_run(struct cli *cli)
     return code;
 }
 
-static void add_version(struct table *table, const json_t *change, const char *key)
+static void add_version(struct grid *grid, const json_t *change, const char *key)
 {
     if (field_has_number(change, key))
-        table_addf(table, "%lld", (long long)field_integer(change, key));
+        grid_addf(grid, "%lld", (long long)field_integer(change, key));
     else
-        table_add(table, NULL);
+        grid_add(grid, NULL);
 }
 
 enum cli_exit device_history_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "WHEN"},
-                                                  {.title = "MODULE", .shrinks = true},
-                                                  {.title = "FROM", .right = true},
-                                                  {.title = "TO", .right = true},
-                                                  {.title = "CAUSE", .shrinks = true}};
-    struct table *table;
+    static const struct grid_column columns[] = {{.title = "WHEN"},
+                                                 {.title = "MODULE", .shrinks = true},
+                                                 {.title = "FROM", .right = true},
+                                                 {.title = "TO", .right = true},
+                                                 {.title = "CAUSE", .shrinks = true}};
+    struct grid *grid;
     char name[NAMES_SIZE], when[TEXT_SIZE];
     json_t *answer, *one;
     size_t i;
@@ -215,21 +215,21 @@ enum cli_exit device_history_run(struct cli *cli)
         return code;
     const json_t *history = json_object_get(answer, "history");
     if (!cli_print_json(cli, history)) {
-        table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+        grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
         json_array_foreach (history, i, one) {
             module_row_name(name, one);
             text_time(when, field_text(one, "at"));
-            table_add(table, when);
-            table_add(table, name);
-            add_version(table, one, "old_version");
-            add_version(table, one, "new_version");
-            table_add(table, field_text(one, "cause"));
+            grid_add(grid, when);
+            grid_add(grid, name);
+            add_version(grid, one, "old_version");
+            add_version(grid, one, "new_version");
+            grid_add(grid, field_text(one, "cause"));
         }
-        if (table_rows(table) > 0)
-            table_print(table, &cli->terminal, stdout);
+        if (grid_rows(grid) > 0)
+            grid_print(grid, &cli->terminal, stdout);
         else
             cli_say(cli, "It has not told what it runs, or nothing of it changed yet.");
-        table_free(table);
+        grid_free(grid);
     }
     json_decref(answer);
     return CLI_OK;
@@ -237,11 +237,11 @@ enum cli_exit device_history_run(struct cli *cli)
 
 enum cli_exit device_updates_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "WHEN"},
-                                                  {.title = "WHAT", .shrinks = true},
-                                                  {.title = "STATE"},
-                                                  {.title = "WHY", .shrinks = true}};
-    struct table *table;
+    static const struct grid_column columns[] = {{.title = "WHEN"},
+                                                 {.title = "WHAT", .shrinks = true},
+                                                 {.title = "STATE"},
+                                                 {.title = "WHY", .shrinks = true}};
+    struct grid *grid;
     char when[TEXT_SIZE];
     json_t *answer, *one;
     size_t i;
@@ -250,24 +250,24 @@ enum cli_exit device_updates_run(struct cli *cli)
     if (code != CLI_OK)
         return code;
     if (!cli_print_json(cli, answer)) {
-        table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+        grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
         json_array_foreach (json_object_get(answer, "updates"), i, one) {
             const char *state = field_text_or(one, "state", "?"), *why = field_text(one, "sentence");
             const char *campaign = field_text(one, "campaign");
             if (campaign == NULL)
                 campaign = field_text(json_object_get(one, "campaign"), "name");
             text_time(when, field_text(one, "created_at"));
-            table_add(table, when);
-            table_addf(table, "%s%s%s", field_text_or(one, "kind", "?"), campaign != NULL ? " " : "",
-                       campaign != NULL ? campaign : "");
-            table_add_styled(table, state, terminal_state_style(state));
-            table_add(table, why != NULL ? why : field_text(one, "reason"));
+            grid_add(grid, when);
+            grid_addf(grid, "%s%s%s", field_text_or(one, "kind", "?"), campaign != NULL ? " " : "",
+                      campaign != NULL ? campaign : "");
+            grid_add_styled(grid, state, terminal_state_style(state));
+            grid_add(grid, why != NULL ? why : field_text(one, "reason"));
         }
-        if (table_rows(table) > 0)
-            table_print(table, &cli->terminal, stdout);
+        if (grid_rows(grid) > 0)
+            grid_print(grid, &cli->terminal, stdout);
         else
             cli_say(cli, "It was never updated.");
-        table_free(table);
+        grid_free(grid);
     }
     json_decref(answer);
     return CLI_OK;

@@ -10,12 +10,12 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "field.h"
+#include "grid.h"
 #include "interrupt.h"
 #include "module_row.h"
 #include "page.h"
 #include "query.h"
 #include "rest.h"
-#include "table.h"
 #include "text.h"
 #include "upload.h"
 
@@ -24,7 +24,7 @@
 
 static void add_row(void *arg, const json_t *firmware)
 {
-    struct table *table = arg;
+    struct grid *grid = arg;
     const char *status = field_text_or(firmware, "status", "?");
     char name[NAMES_SIZE], platform[NAMES_SIZE], size[TEXT_SIZE];
     json_t *release;
@@ -33,12 +33,12 @@ static void add_row(void *arg, const json_t *firmware)
     module_row_name(name, firmware);
     names_platform(platform, (long)field_integer(firmware, "platform_id"));
     text_bytes(size, field_count(firmware, "size_bytes"));
-    table_addf(table, "%lld", (long long)field_integer(firmware, "id"));
-    table_add(table, field_text_or(firmware, "platform", platform));
-    table_add(table, name);
-    table_addf(table, "%lld", (long long)field_integer(firmware, "version"));
-    table_add(table, size);
-    table_add_styled(table, status, terminal_state_style(status));
+    grid_addf(grid, "%lld", (long long)field_integer(firmware, "id"));
+    grid_add(grid, field_text_or(firmware, "platform", platform));
+    grid_add(grid, name);
+    grid_addf(grid, "%lld", (long long)field_integer(firmware, "version"));
+    grid_add(grid, size);
+    grid_add_styled(grid, status, terminal_state_style(status));
     char *releases = mem_string("");
     json_array_foreach (json_object_get(firmware, "releases"), i, release) {
         const char *title = json_string_value(release);
@@ -46,21 +46,21 @@ static void add_row(void *arg, const json_t *firmware)
         free(releases);
         releases = longer;
     }
-    table_add(table, releases);
+    grid_add(grid, releases);
     free(releases);
-    table_add(table, field_text(firmware, "file_name"));
+    grid_add(grid, field_text(firmware, "file_name"));
 }
 
 enum cli_exit firmware_list_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {
+    static const struct grid_column columns[] = {
         {.title = "ID", .right = true},         {.title = "PLATFORM", .shrinks = true},
         {.title = "MODULE", .shrinks = true},   {.title = "VERSION", .right = true},
         {.title = "SIZE", .right = true},       {.title = "STATUS"},
         {.title = "RELEASES", .shrinks = true}, {.title = "FILE", .shrinks = true}};
     const char *platform = call_text(cli->call, "platform");
     uint64_t limit = call_number(cli->call, "limit", LIMIT);
-    struct table *table;
+    struct grid *grid;
     struct query q;
     uint16_t id;
     char number[8];
@@ -74,33 +74,33 @@ enum cli_exit firmware_list_run(struct cli *cli)
     query_add(&q, "platform_id", platform != NULL ? number : NULL);
     query_add(&q, "function", call_text(cli->call, "function"));
     query_add(&q, "status", call_text(cli->call, "status"));
-    table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     code = page_each(
         cli, &(struct page_list){.path = q.path, .key = "firmware", .limit = limit, .per_page = PER_PAGE},
-        add_row, table);
+        add_row, grid);
     query_deinit(&q);
-    if (code == CLI_OK && !cli->json && table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
+    if (code == CLI_OK && !cli->json && grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
     else if (code == CLI_OK)
         cli_say(cli, "There is no firmware; cyanctl firmware upload FILE brings some.");
-    if (code == CLI_OK && limit > 0 && table_rows(table) == limit)
+    if (code == CLI_OK && limit > 0 && grid_rows(grid) == limit)
         cli_note(cli, "These are the first %llu; --limit 0 shows all.", (unsigned long long)limit);
-    table_free(table);
+    grid_free(grid);
     return code;
 }
 
-static void add_pair(struct table *table, const char *name, const char *value)
+static void add_pair(struct grid *grid, const char *name, const char *value)
 {
     if (value == NULL || *value == '\0')
         return;
-    table_add(table, name);
-    table_add(table, value);
+    grid_add(grid, name);
+    grid_add(grid, value);
 }
 
 static void print_firmware(const struct cli *cli, const json_t *f)
 {
-    static const struct table_column columns[] = {{0}, {0}};
-    struct table *table = table_new(columns, 2);
+    static const struct grid_column columns[] = {{0}, {0}};
+    struct grid *grid = grid_new(columns, 2);
     char name[NAMES_SIZE], size[TEXT_SIZE], when[TEXT_SIZE];
     char *needs = module_row_list(json_object_get(f, "dependencies"));
     char *combined = module_row_list(json_object_get(f, "combined"));
@@ -108,28 +108,28 @@ static void print_firmware(const struct cli *cli, const json_t *f)
     module_row_name(name, f);
     text_bytes(size, field_count(f, "size_bytes"));
     text_time(when, field_text(f, "uploaded_at"));
-    table_add(table, "id");
-    table_addf(table, "%lld", (long long)field_integer(f, "id"));
-    add_pair(table, "platform", field_text(f, "platform"));
-    add_pair(table, "module", name);
-    table_add(table, "version");
-    table_addf(table, "%lld", (long long)field_integer(f, "version"));
-    add_pair(table, "needs", needs);
-    add_pair(table, "also in it", combined);
+    grid_add(grid, "id");
+    grid_addf(grid, "%lld", (long long)field_integer(f, "id"));
+    add_pair(grid, "platform", field_text(f, "platform"));
+    add_pair(grid, "module", name);
+    grid_add(grid, "version");
+    grid_addf(grid, "%lld", (long long)field_integer(f, "version"));
+    add_pair(grid, "needs", needs);
+    add_pair(grid, "also in it", combined);
     if (field_has_number(f, "product_id")) {
-        table_add(table, "product");
-        table_addf(table, "%lld, version %lld", (long long)field_integer(f, "product_id"),
-                   (long long)field_integer(f, "product_version"));
+        grid_add(grid, "product");
+        grid_addf(grid, "%lld, version %lld", (long long)field_integer(f, "product_id"),
+                  (long long)field_integer(f, "product_version"));
     }
-    add_pair(table, "size", size);
-    add_pair(table, "file", field_text(f, "file_name"));
-    add_pair(table, "SHA-256", field_text(f, "sha256"));
-    add_pair(table, "status", field_text(f, "status"));
-    add_pair(table, "withdrawn", field_text(f, "withdrawn_reason"));
-    add_pair(table, "uploaded", when);
-    add_pair(table, "by", field_text(f, "uploaded_by"));
-    table_print(table, &cli->terminal, stdout);
-    table_free(table);
+    add_pair(grid, "size", size);
+    add_pair(grid, "file", field_text(f, "file_name"));
+    add_pair(grid, "SHA-256", field_text(f, "sha256"));
+    add_pair(grid, "status", field_text(f, "status"));
+    add_pair(grid, "withdrawn", field_text(f, "withdrawn_reason"));
+    add_pair(grid, "uploaded", when);
+    add_pair(grid, "by", field_text(f, "uploaded_by"));
+    grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
     free(needs);
     free(combined);
 }

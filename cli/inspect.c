@@ -10,9 +10,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "grid.h"
 #include "module/module_file.h"
 #include "names.h"
-#include "table.h"
 #include "text.h"
 
 #define HASH_BYTES 32
@@ -122,7 +122,7 @@ static json_t *file_json(const char *path, const struct module_file *file, size_
                      "sha256", hash, "parts", parts);
 }
 
-static void add_needs(struct table *table, const struct module_part *part)
+static void add_needs(struct grid *grid, const struct module_part *part)
 {
     char name[NAMES_SIZE];
 
@@ -130,91 +130,91 @@ static void add_needs(struct table *table, const struct module_part *part)
         const struct module_dependency *d = &part->dependencies[i];
         char letter[2] = {module_function_letter(d->function), '\0'};
         names_module(name, letter, d->index);
-        table_add(table, i == 0 ? "needs" : "  and");
-        table_addf(table, "%s %u or later", name, d->version);
+        grid_add(grid, i == 0 ? "needs" : "  and");
+        grid_addf(grid, "%s %u or later", name, d->version);
     }
 }
 
-static void add_size(struct table *table, const struct module_part *part)
+static void add_size(struct grid *grid, const struct module_part *part)
 {
     char size[TEXT_SIZE], inflated[TEXT_SIZE];
 
     text_bytes(size, part->len);
     text_bytes(inflated, part->inflated_bytes);
-    table_add(table, "size");
+    grid_add(grid, "size");
     if (part->inflated_bytes > 0)
-        table_addf(table, "%zu bytes (%s), %s when inflated", part->len, size, inflated);
+        grid_addf(grid, "%zu bytes (%s), %s when inflated", part->len, size, inflated);
     else
-        table_addf(table, "%zu bytes (%s)", part->len, size);
+        grid_addf(grid, "%zu bytes (%s)", part->len, size);
 }
 
-static void add_flags(struct table *table, const struct module_part *part)
+static void add_flags(struct grid *grid, const struct module_part *part)
 {
     bool any = false;
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if ((part->flags & flags[i].flag) == 0)
             continue;
-        table_add(table, any ? "" : "flags");
-        table_add(table, flags[i].name);
+        grid_add(grid, any ? "" : "flags");
+        grid_add(grid, flags[i].name);
         any = true;
     }
 }
 
-static void add_part(struct table *table, const struct module_part *part)
+static void add_part(struct grid *grid, const struct module_part *part)
 {
     char platform[NAMES_SIZE], hash[HASH_TEXT_SIZE];
     char letter[2] = {module_function_letter(part->function), '\0'}, name[NAMES_SIZE];
 
     names_platform(platform, part->platform_id);
     names_module(name, letter, part->index);
-    table_add(table, "platform");
-    table_addf(table, "%s (%u)", platform, part->platform_id);
-    table_add(table, "module");
-    table_add(table, name);
-    table_add(table, "version");
+    grid_add(grid, "platform");
+    grid_addf(grid, "%s (%u)", platform, part->platform_id);
+    grid_add(grid, "module");
+    grid_add(grid, name);
+    grid_add(grid, "version");
     if (part->has_header)
-        table_addf(table, "%u", part->version);
+        grid_addf(grid, "%u", part->version);
     else
-        table_add(table, "none: a binary of before modules");
-    add_needs(table, part);
+        grid_add(grid, "none: a binary of before modules");
+    add_needs(grid, part);
     if (part->has_product) {
-        table_add(table, "product");
-        table_addf(table, "%u, version %u", part->product_id, part->product_version);
+        grid_add(grid, "product");
+        grid_addf(grid, "%u, version %u", part->product_id, part->product_version);
     }
-    add_size(table, part);
-    add_flags(table, part);
+    add_size(grid, part);
+    add_flags(grid, part);
     if (part->has_header) {
-        table_add(table, "addresses");
-        table_addf(table, "0x%08x to 0x%08x", part->start_address, part->end_address);
+        grid_add(grid, "addresses");
+        grid_addf(grid, "0x%08x to 0x%08x", part->start_address, part->end_address);
         hex_encode(hash, part->suffix_sha256, HASH_BYTES);
-        table_add(table, "its SHA-256");
-        table_add(table, hash);
-        table_add(table, "CRC-32");
-        table_addf(table, "%08x, right", part->crc32);
+        grid_add(grid, "its SHA-256");
+        grid_add(grid, hash);
+        grid_add(grid, "CRC-32");
+        grid_addf(grid, "%08x, right", part->crc32);
     }
 }
 
 static void print_file(const struct cli *cli, const char *path, const struct module_file *file)
 {
-    static const struct table_column columns[] = {{0}, {0}};
-    struct table *table = table_new(columns, 2);
+    static const struct grid_column columns[] = {{0}, {0}};
+    struct grid *grid = grid_new(columns, 2);
     char hash[HASH_TEXT_SIZE];
 
     hex_encode(hash, file->sha256, HASH_BYTES);
-    table_add(table, "file");
-    table_add(table, path);
+    grid_add(grid, "file");
+    grid_add(grid, path);
     for (size_t i = 0; i < file->part_count; i++) {
         if (file->part_count > 1) {
-            table_add(table, "part");
-            table_addf(table, "%zu of %zu", i + 1, file->part_count);
+            grid_add(grid, "part");
+            grid_addf(grid, "%zu of %zu", i + 1, file->part_count);
         }
-        add_part(table, &file->parts[i]);
+        add_part(grid, &file->parts[i]);
     }
-    table_add(table, "file SHA-256");
-    table_add(table, hash);
-    table_print(table, &cli->terminal, stdout);
-    table_free(table);
+    grid_add(grid, "file SHA-256");
+    grid_add(grid, hash);
+    grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 static enum cli_exit inspect(const struct cli *cli, const char *path, json_t *list)

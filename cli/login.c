@@ -7,9 +7,9 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "field.h"
+#include "grid.h"
 #include "login_file.h"
 #include "rest.h"
-#include "table.h"
 #include "text.h"
 
 #define CURRENT "/v1/access_tokens/current"
@@ -140,7 +140,7 @@ enum cli_exit logout_run(struct cli *cli)
 
 enum cli_exit whoami_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{0}, {0}};
+    static const struct grid_column columns[] = {{0}, {0}};
     json_t *who;
     enum cli_exit code = cli_get(cli, &who, CURRENT);
     char expires[TEXT_SIZE];
@@ -148,19 +148,19 @@ enum cli_exit whoami_run(struct cli *cli)
     if (code != CLI_OK)
         return code;
     if (!cli_print_json(cli, who)) {
-        struct table *table = table_new(columns, 2);
+        struct grid *grid = grid_new(columns, 2);
         const char *at = field_text(who, "expires_at");
         text_time(expires, at);
-        table_add(table, "server");
-        table_add(table, rest_url(cli->rest));
-        table_add(table, "user");
-        table_add(table, field_text(who, "username"));
-        table_add(table, "role");
-        table_add(table, field_text(who, "role"));
-        table_add(table, "token ends");
-        table_add(table, at != NULL ? expires : "never");
-        table_print(table, &cli->terminal, stdout);
-        table_free(table);
+        grid_add(grid, "server");
+        grid_add(grid, rest_url(cli->rest));
+        grid_add(grid, "user");
+        grid_add(grid, field_text(who, "username"));
+        grid_add(grid, "role");
+        grid_add(grid, field_text(who, "role"));
+        grid_add(grid, "token ends");
+        grid_add(grid, at != NULL ? expires : "never");
+        grid_print(grid, &cli->terminal, stdout);
+        grid_free(grid);
     }
     json_decref(who);
     return CLI_OK;

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "field.h"
-#include "table.h"
+#include "grid.h"
 #include "text.h"
 
 #define ETA_SIZE 128
@@ -51,9 +51,9 @@ static size_t bar_columns(size_t width)
 
 static void draw_stages(const struct terminal *terminal, const json_t *stages, FILE *out)
 {
-    static const struct table_column columns[] = {
+    static const struct grid_column columns[] = {
         {.shrinks = true}, {0}, {0}, {.right = true}, {.shrinks = true}, {.shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     char eta[ETA_SIZE], counts[COUNTS_SIZE];
     json_t *stage;
     size_t i;
@@ -64,16 +64,16 @@ static void draw_stages(const struct terminal *terminal, const json_t *stages, F
         char *bar = terminal_bar(terminal, bar_columns(terminal->width), done / 100);
         counts_of(counts, json_object_get(stage, "counts"));
         eta_of(eta, stage);
-        table_add(table, field_text(stage, "name"));
-        table_add_styled(table, state, terminal_state_style(state));
-        table_add_styled(table, bar, terminal_state_style(state));
-        table_addf(table, "%.0f %%", done);
-        table_add(table, counts);
-        table_add(table, eta);
+        grid_add(grid, field_text(stage, "name"));
+        grid_add_styled(grid, state, terminal_state_style(state));
+        grid_add_styled(grid, bar, terminal_state_style(state));
+        grid_addf(grid, "%.0f %%", done);
+        grid_add(grid, counts);
+        grid_add(grid, eta);
         free(bar);
     }
-    table_print(table, terminal, out);
-    table_free(table);
+    grid_print(grid, terminal, out);
+    grid_free(grid);
 }
 
 static void draw_tail(const struct terminal *terminal, const json_t *progress, FILE *out)

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "field.h"
+#include "grid.h"
 #include "module_row.h"
 #include "page.h"
-#include "table.h"
 #include "text.h"
 
 #define LIMIT 1000
@@ -15,56 +15,56 @@
 
 static void add_row(void *arg, const json_t *release)
 {
-    struct table *table = arg;
+    struct grid *grid = arg;
     const char *state = field_text_or(release, "state", "?");
     const json_t *modules = json_object_get(release, "modules");
     char when[TEXT_SIZE];
 
     text_time(when, field_text(release, "published_at"));
-    table_addf(table, "%lld", (long long)field_integer(release, "id"));
-    table_add(table, field_text(release, "name"));
-    table_add_styled(table, state, terminal_state_style(state));
+    grid_addf(grid, "%lld", (long long)field_integer(release, "id"));
+    grid_add(grid, field_text(release, "name"));
+    grid_add_styled(grid, state, terminal_state_style(state));
     if (json_is_array(modules))
-        table_addf(table, "%zu", json_array_size(modules));
+        grid_addf(grid, "%zu", json_array_size(modules));
     else
-        table_add(table, NULL);
-    table_add(table, when);
-    table_add(table, field_text(release, "notes"));
+        grid_add(grid, NULL);
+    grid_add(grid, when);
+    grid_add(grid, field_text(release, "notes"));
 }
 
 enum cli_exit release_list_run(struct cli *cli)
 {
-    static const struct table_column columns[] = {{.title = "ID", .right = true},
-                                                  {.title = "NAME", .shrinks = true},
-                                                  {.title = "STATE"},
-                                                  {.title = "MODULES", .right = true},
-                                                  {.title = "PUBLISHED"},
-                                                  {.title = "NOTES", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "ID", .right = true},
+                                                 {.title = "NAME", .shrinks = true},
+                                                 {.title = "STATE"},
+                                                 {.title = "MODULES", .right = true},
+                                                 {.title = "PUBLISHED"},
+                                                 {.title = "NOTES", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     struct page_list list = {.path = "/v1/releases",
                              .key = "releases",
                              .limit = call_number(cli->call, "limit", LIMIT),
                              .per_page = PER_PAGE};
-    enum cli_exit code = page_each(cli, &list, add_row, table);
+    enum cli_exit code = page_each(cli, &list, add_row, grid);
 
-    if (code == CLI_OK && !cli->json && table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
+    if (code == CLI_OK && !cli->json && grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
     else if (code == CLI_OK)
         cli_say(cli, "There is no release; cyanctl release create NAME --target ID makes one.");
-    table_free(table);
+    grid_free(grid);
     return code;
 }
 
 static void print_modules(const struct cli *cli, const json_t *modules)
 {
-    static const struct table_column columns[] = {{.title = "FIRMWARE", .right = true},
-                                                  {.title = "PLATFORM", .shrinks = true},
-                                                  {.title = "MODULE", .shrinks = true},
-                                                  {.title = "VERSION", .right = true},
-                                                  {.title = "SIZE", .right = true},
-                                                  {.title = "ROLE"},
-                                                  {.title = "STATUS"}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "FIRMWARE", .right = true},
+                                                 {.title = "PLATFORM", .shrinks = true},
+                                                 {.title = "MODULE", .shrinks = true},
+                                                 {.title = "VERSION", .right = true},
+                                                 {.title = "SIZE", .right = true},
+                                                 {.title = "ROLE"},
+                                                 {.title = "STATUS"}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     char name[NAMES_SIZE], size[TEXT_SIZE];
     json_t *m;
     size_t i;
@@ -73,17 +73,17 @@ static void print_modules(const struct cli *cli, const json_t *modules)
         const char *status = field_text_or(m, "status", "?"), *role = field_text_or(m, "role", "?");
         module_row_name(name, m);
         text_bytes(size, field_count(m, "size_bytes"));
-        table_addf(table, "%lld", (long long)field_integer(m, "module_id"));
-        table_add(table, field_text(m, "platform"));
-        table_add(table, name);
-        table_addf(table, "%lld", (long long)field_integer(m, "version"));
-        table_add(table, size);
-        table_add(table, strcmp(role, "stepping_stone") == 0 ? "stepping stone" : role);
-        table_add_styled(table, status, terminal_state_style(status));
+        grid_addf(grid, "%lld", (long long)field_integer(m, "module_id"));
+        grid_add(grid, field_text(m, "platform"));
+        grid_add(grid, name);
+        grid_addf(grid, "%lld", (long long)field_integer(m, "version"));
+        grid_add(grid, size);
+        grid_add(grid, strcmp(role, "stepping_stone") == 0 ? "stepping stone" : role);
+        grid_add_styled(grid, status, terminal_state_style(status));
     }
-    if (table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
-    table_free(table);
+    if (grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 static void print_release(const struct cli *cli, const json_t *release)

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "field.h"
+#include "grid.h"
 #include "module_row.h"
 #include "rest.h"
 #include "selector.h"
-#include "table.h"
 #include "text.h"
 
 /* The options as members of a rule, into it. False: it has been said. */
@@ -61,13 +61,13 @@ static json_t *find_rule(const struct cli *cli, const char *code, enum cli_exit 
 
 static void print_rules(const struct cli *cli, const json_t *rules)
 {
-    static const struct table_column columns[] = {{.title = "CODE", .shrinks = true},
-                                                  {.title = "PLATFORM", .shrinks = true},
-                                                  {.title = "KIND"},
-                                                  {.title = "REV", .right = true},
-                                                  {.title = "ON"},
-                                                  {.title = "SAYS", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "CODE", .shrinks = true},
+                                                 {.title = "PLATFORM", .shrinks = true},
+                                                 {.title = "KIND"},
+                                                 {.title = "REV", .right = true},
+                                                 {.title = "ON"},
+                                                 {.title = "SAYS", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     char platform[NAMES_SIZE];
     json_t *rule;
     size_t i;
@@ -75,18 +75,18 @@ static void print_rules(const struct cli *cli, const json_t *rules)
     json_array_foreach (rules, i, rule) {
         names_platform(platform,
                        field_has_number(rule, "platform_id") ? (long)field_integer(rule, "platform_id") : -1);
-        table_add(table, field_text(rule, "code"));
-        table_add(table, field_has_number(rule, "platform_id") ? platform : "all");
-        table_add(table, field_text(rule, "kind"));
-        table_addf(table, "%lld", (long long)field_integer(rule, "rev"));
-        table_add(table, json_is_false(json_object_get(rule, "enabled")) ? "off" : "on");
-        table_add(table, field_text(rule, "explain"));
+        grid_add(grid, field_text(rule, "code"));
+        grid_add(grid, field_has_number(rule, "platform_id") ? platform : "all");
+        grid_add(grid, field_text(rule, "kind"));
+        grid_addf(grid, "%lld", (long long)field_integer(rule, "rev"));
+        grid_add(grid, json_is_false(json_object_get(rule, "enabled")) ? "off" : "on");
+        grid_add(grid, field_text(rule, "explain"));
     }
-    if (table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
+    if (grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
     else
         cli_say(cli, "There is no rule.");
-    table_free(table);
+    grid_free(grid);
 }
 
 enum cli_exit rule_list_run(struct cli *cli)
@@ -161,11 +161,11 @@ enum cli_exit rule_set_run(struct cli *cli)
 
 static void print_test(const struct cli *cli, const json_t *answer)
 {
-    static const struct table_column columns[] = {{.title = "DEVICES", .right = true},
-                                                  {.title = "PLATFORM", .shrinks = true},
-                                                  {.title = "RUN", .shrinks = true},
-                                                  {.title = "EFFECT", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "DEVICES", .right = true},
+                                                 {.title = "PLATFORM", .shrinks = true},
+                                                 {.title = "RUN", .shrinks = true},
+                                                 {.title = "EFFECT", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     char platform[NAMES_SIZE];
     json_t *one;
     size_t i;
@@ -173,17 +173,17 @@ static void print_test(const struct cli *cli, const json_t *answer)
     json_array_foreach (json_object_get(answer, "classes"), i, one) {
         char *modules = module_row_list(json_object_get(one, "modules"));
         names_platform(platform, (long)field_integer(one, "platform_id"));
-        table_addf(table, "%lld", (long long)field_integer(one, "devices"));
-        table_add(table, platform);
-        table_add(table, modules);
-        table_add(table, field_text(one, "effect"));
+        grid_addf(grid, "%lld", (long long)field_integer(one, "devices"));
+        grid_add(grid, platform);
+        grid_add(grid, modules);
+        grid_add(grid, field_text(one, "effect"));
         free(modules);
     }
     cli_say(cli, "It would touch %lld devices of %zu kinds. Nothing was changed.",
-            (long long)field_integer(answer, "devices"), table_rows(table));
-    if (table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
-    table_free(table);
+            (long long)field_integer(answer, "devices"), grid_rows(grid));
+    if (grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 enum cli_exit rule_test_run(struct cli *cli)

@@ -5,36 +5,36 @@
 #include <string.h>
 
 #include "field.h"
+#include "grid.h"
 #include "handlers.h"
 #include "module_row.h"
 #include "selector.h"
-#include "table.h"
 #include "text.h"
 
 void what_if_print_classes(const struct cli *cli, const json_t *classes)
 {
-    static const struct table_column columns[] = {{.title = "DEVICES", .right = true},
-                                                  {.title = "RUN", .shrinks = true},
-                                                  {.title = "OUTCOME"},
-                                                  {.title = "STEPS", .right = true},
-                                                  {.title = "MEANS", .shrinks = true}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    static const struct grid_column columns[] = {{.title = "DEVICES", .right = true},
+                                                 {.title = "RUN", .shrinks = true},
+                                                 {.title = "OUTCOME"},
+                                                 {.title = "STEPS", .right = true},
+                                                 {.title = "MEANS", .shrinks = true}};
+    struct grid *grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     json_t *one;
     size_t i;
 
     json_array_foreach (classes, i, one) {
         const char *outcome = field_text_or(one, "outcome", "?");
         char *modules = module_row_list(json_object_get(one, "modules"));
-        table_addf(table, "%lld", (long long)field_integer(one, "devices"));
-        table_add(table, modules);
-        table_add_styled(table, outcome, terminal_state_style(outcome));
-        table_addf(table, "%zu", json_array_size(json_object_get(one, "steps")));
-        table_add(table, field_text_or(one, "sentence", field_text_or(one, "reason", "-")));
+        grid_addf(grid, "%lld", (long long)field_integer(one, "devices"));
+        grid_add(grid, modules);
+        grid_add_styled(grid, outcome, terminal_state_style(outcome));
+        grid_addf(grid, "%zu", json_array_size(json_object_get(one, "steps")));
+        grid_add(grid, field_text_or(one, "sentence", field_text_or(one, "reason", "-")));
         free(modules);
     }
-    if (table_rows(table) > 0)
-        table_print(table, &cli->terminal, stdout);
-    table_free(table);
+    if (grid_rows(grid) > 0)
+        grid_print(grid, &cli->terminal, stdout);
+    grid_free(grid);
 }
 
 void what_if_print_blocked(const struct cli *cli, const json_t *blocked)
