@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "field.h"
 #include "grid.h"
+#include "interrupt.h"
 #include "login_file.h"
 #include "rest.h"
 #include "text.h"
@@ -85,7 +86,7 @@ enum cli_exit login_run(struct cli *cli)
         return cli_fail(CLI_USAGE, "%s", why);
     login.token = ask_token(cli, url, token_why);
     if (login.token == NULL)
-        return cli_fail(CLI_USAGE, "%s", token_why);
+        return interrupt_seen() ? CLI_INTERRUPTED : cli_fail(CLI_USAGE, "%s", token_why);
     login.url = strdup(url);
     const char *ca_file = call_text(cli->call, "ca-file");
     if (ca_file == NULL)

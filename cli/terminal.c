@@ -103,25 +103,19 @@ char *terminal_ask_secret(const char *prompt)
 
     if (isatty(STDIN_FILENO) != 1 || tcgetattr(STDIN_FILENO, &before) != 0)
         return read_line(stdin);
-    (void)fprintf(stderr, "%s", prompt);
-    (void)fflush(stderr);
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
-    /* A stop in between would leave the terminal without echo: it comes when that is over. */
+    /* A stop in between would leave the terminal without echo: it comes when that is over. Ctrl-C ends the
+     * read (interrupt.h). */
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGTSTP);
-    (void)sigaddset(&stop, SIGTERM);
-    silent.c_lflag &= ~(tcflag_t)ISIG;
-    silent.c_cc[VEOF] = 4;
     (void)sigprocmask(SIG_BLOCK, &stop, &old);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    (void)fprintf(stderr, "%s", prompt); /* whoever sees it may type at once */
+    (void)fflush(stderr);
     line = read_line(stdin);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     (void)sigprocmask(SIG_SETMASK, &old, NULL);
     (void)fputc('\n', stderr);
-    if (line != NULL && memchr(line, 3, strlen(line)) != NULL) { /* Ctrl-C, as a character */
-        free(line);
-        return NULL;
-    }
     return line;
 }
