@@ -18,52 +18,12 @@
 #define LIMIT 1000
 #define PER_PAGE 100
 
-struct search {
-    const char *name;
-    json_int_t id; /* 0: not found */
-};
-
-static void on_candidate(void *arg, const json_t *campaign)
-{
-    struct search *search = arg;
-
-    if (strcmp(field_text_or(campaign, "name", ""), search->name) == 0)
-        search->id = field_integer(campaign, "id");
-}
-
-/* Names are looked for among all; ids win over names. */
-static enum cli_exit find_id(const struct cli *cli, const char *which, char id[24])
-{
-    struct search search = {.name = which};
-    struct cli silent = *cli;
-    struct query q;
-    enum cli_exit code;
-
-    if (strspn(which, "0123456789") == strlen(which) && strlen(which) < 20) {
-        (void)snprintf(id, 24, "%s", which);
-        return CLI_OK;
-    }
-    silent.json = false; /* the rows are for us */
-    query_init(&q, "/v1/campaigns");
-    query_add(&q, "name", which);
-    code = page_each(&silent, &(struct page_list){.path = q.path, .key = "campaigns", .per_page = PER_PAGE},
-                     on_candidate, &search);
-    query_deinit(&q);
-    if (code == CLI_OK && search.id == 0)
-        return cli_fail(CLI_NOT_FOUND, "there is no campaign %s; cyanctl campaign list tells them", which);
-    (void)snprintf(id, 24, "%lld", (long long)search.id);
-    return code;
-}
-
 enum cli_exit campaign_find(const struct cli *cli, json_t **campaign)
 {
-    char id[24];
     json_t *answer;
-    enum cli_exit code = find_id(cli, call_argument(cli->call, 0), id);
+    enum cli_exit code = cli_get(cli, &answer, "/v1/campaigns/%s", call_argument(cli->call, 0));
 
     *campaign = NULL;
-    if (code == CLI_OK)
-        code = cli_get(cli, &answer, "/v1/campaigns/%s", id);
     if (code != CLI_OK)
         return code;
     *campaign = json_incref(json_object_get(answer, "campaign"));
@@ -202,6 +162,8 @@ void campaign_print(const struct cli *cli, const json_t *campaign)
             field_text_or(campaign, "approved_by", "nobody yet"));
     print_plan(cli, json_object_get(campaign, "plan"));
     print_stages(cli, json_object_get(campaign, "stages"));
+    if (json_is_object(json_object_get(campaign, "verdict")))
+        cli_say(cli, "Verdict: %s", field_text_or(json_object_get(campaign, "verdict"), "state", "?"));
     free(selector);
 }
 

@@ -88,40 +88,49 @@ enum cli_exit campaign_devices_run(struct cli *cli)
     return code;
 }
 
+/* The server gives a slice at a time and says where the next one begins. */
+static enum cli_exit write_slices(const struct cli *cli, FILE *into)
+{
+    const char *format = call_text(cli->call, "format");
+    const char *accept = format == NULL || strcmp(format, "csv") == 0 ? "text/csv" : "application/x-ndjson";
+    char *path = rest_path("/v1/campaigns/%s/export", call_argument(cli->call, 0));
+    struct rest_answer answer = {.exit = CLI_OK};
+    uint64_t after = 0;
+
+    do {
+        char *slice = mem_printf("%s?after=%llu", path, (unsigned long long)after);
+        rest_ask(cli->rest, &(struct rest_request){.path = slice, .accept = accept, .into = into}, &answer);
+        free(slice);
+        rest_answer_deinit(&answer);
+        if (answer.next_after <= after)
+            break;
+        after = answer.next_after;
+    } while (answer.exit == CLI_OK);
+    free(path);
+    return answer.exit == CLI_OK ? CLI_OK : cli_fail(answer.exit, "%s", answer.why);
+}
+
 enum cli_exit campaign_export_run(struct cli *cli)
 {
-    const char *output = call_text(cli->call, "output"), *format = call_text(cli->call, "format");
-    bool is_csv = format == NULL || strcmp(format, "csv") == 0;
-    json_t *campaign, *none;
+    const char *output = call_text(cli->call, "output");
     enum cli_exit code;
-    char *path = campaign_path(cli, "/export", &campaign, &code);
-    char *fresh = NULL;
-    FILE *into = stdout;
+    char *fresh;
 
-    if (path == NULL)
-        return code;
-    if (output != NULL && strcmp(output, "-") != 0) {
-        fresh = mem_printf("%s.XXXXXX", output);
-        int fd = mkstemp(fresh);
-        into = fd >= 0 ? fdopen(fd, "w") : NULL;
-    }
+    if (output == NULL || strcmp(output, "-") == 0)
+        return write_slices(cli, stdout);
+    fresh = mem_printf("%s.XXXXXX", output);
+    int fd = mkstemp(fresh);
+    FILE *into = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (into == NULL) {
         code = cli_fail(CLI_USAGE, "%s cannot be written: %s", output, strerror(errno));
     } else {
-        code =
-            cli_ask(cli,
-                    &(struct rest_request){
-                        .path = path, .accept = is_csv ? "text/csv" : "application/x-ndjson", .into = into},
-                    &none);
-        if (fresh != NULL && (fclose(into) != 0 || (code == CLI_OK && rename(fresh, output) != 0)) &&
-            code == CLI_OK)
+        code = write_slices(cli, into);
+        if ((fclose(into) != 0 || (code == CLI_OK && rename(fresh, output) != 0)) && code == CLI_OK)
             code = cli_fail(CLI_REFUSED, "%s cannot be written: %s", output, strerror(errno));
-        if (fresh != NULL && code != CLI_OK)
+        if (code != CLI_OK)
             (void)unlink(fresh);
     }
     free(fresh);
-    free(path);
-    json_decref(campaign);
     return code;
 }
 

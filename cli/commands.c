@@ -99,7 +99,7 @@ static const struct command_option flash_options[] = {
 };
 
 static const char *const firmware_states[] = {"active", "withdrawn", NULL};
-static const char *const letters[] = {"b", "s", "u", "m", "c", "a", "r", NULL};
+static const char *const letters[] = {"b", "s", "u", "m", "c", "a", "r", "t", NULL};
 static const struct command_option firmware_list_options[] = {
     {.name = "platform",
      .kind = OPTION_TEXT,
@@ -154,6 +154,7 @@ static const struct command_option rule_options[] = {
     {.name = "body", .kind = OPTION_FILE, .value = "FILE", .help = "JSON of its condition, - for stdin"},
     {.name = "explain", .kind = OPTION_TEXT, .value = "TEXT", .help = "the sentence for people"},
     {.name = "evidence", .kind = OPTION_TEXT, .value = "TEXT", .help = "why this is believed"},
+    {.name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .help = "why, for the audit trail"},
     END,
 };
 static const struct command_option rule_set_options[] = {
@@ -162,6 +163,7 @@ static const struct command_option rule_set_options[] = {
     {.name = "body", .kind = OPTION_FILE, .value = "FILE", .help = "JSON of its condition, - for stdin"},
     {.name = "explain", .kind = OPTION_TEXT, .value = "TEXT", .help = "the sentence for people"},
     {.name = "evidence", .kind = OPTION_TEXT, .value = "TEXT", .help = "why this is believed"},
+    {.name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .help = "why, for the audit trail"},
     {.name = "platform",
      .kind = OPTION_TEXT,
      .value = "NAME",
@@ -370,6 +372,12 @@ const struct command commands[] = {
      .example = "device flash kitchen app.bin --wait",
      .run = flash_run,
      .options = {flash_options}},
+
+    {.words = "device cancel",
+     .arguments = "DEVICE [UPDATE]",
+     .help = "End an update that goes on, or has not begun",
+     .example = "device cancel kitchen",
+     .run = device_cancel_run},
 
     {.words = "firmware list",
      .arguments = "",

@@ -1,4 +1,4 @@
-/* device flash: one binary to one device, and with --wait what became of it. */
+/* device flash: one binary to one device, and with --wait what became of it; device cancel. */
 #include "handlers.h"
 
 #include <stdlib.h>
@@ -86,4 +86,45 @@ enum cli_exit flash_run(struct cli *cli)
     cli_say(cli, "%s: %s.", which, field_text_or(answer, "status", "Update started"));
     json_decref(answer);
     return call_has(cli->call, "wait") ? wait_for(cli, which) : CLI_OK;
+}
+
+/* The newest update that is not over; 0: there is none, or *code says what is wrong. */
+static json_int_t open_update(struct cli *cli, const char *which, enum cli_exit *code)
+{
+    json_t *answer, *one;
+    json_int_t id = 0;
+    size_t i;
+
+    *code = cli_get(cli, &answer, "/v1/devices/%s/updates", which);
+    if (*code != CLI_OK)
+        return 0;
+    json_array_foreach (json_object_get(answer, "updates"), i, one) {
+        if (id == 0 && !is_over(field_text_or(one, "state", "")))
+            id = field_integer(one, "id");
+    }
+    json_decref(answer);
+    if (id == 0)
+        *code = cli_fail(CLI_NOT_FOUND, "%s has no update that goes on", which);
+    return id;
+}
+
+enum cli_exit device_cancel_run(struct cli *cli)
+{
+    const char *which = call_argument(cli->call, 0), *update = call_argument(cli->call, 1);
+    char id[24];
+    json_t *answer;
+    enum cli_exit code = CLI_OK;
+
+    if (update == NULL) {
+        (void)snprintf(id, sizeof(id), "%lld", (long long)open_update(cli, which, &code));
+        update = id;
+    }
+    if (code == CLI_OK)
+        code = cli_send(cli, "DELETE", NULL, &answer, "/v1/devices/%s/updates/%s", which, update);
+    if (code != CLI_OK)
+        return code;
+    if (!cli_print_json(cli, answer))
+        cli_say(cli, "Update %s of %s is cancelled.", update, which);
+    json_decref(answer);
+    return CLI_OK;
 }

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 command_run login_run, logout_run, whoami_run;
-command_run device_list_run, device_show_run, device_history_run, device_updates_run;
+command_run device_list_run, device_show_run, device_history_run, device_updates_run, device_cancel_run;
 command_run explain_run, flash_run;
 command_run firmware_list_run, firmware_show_run, firmware_upload_run, firmware_withdraw_run,
     firmware_download_run, inspect_run;

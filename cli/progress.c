@@ -32,7 +32,7 @@ static void eta_of(char out[ETA_SIZE], const json_t *stage)
 
 static void counts_of(char out[COUNTS_SIZE], const json_t *counts)
 {
-    static const char *const names[] = {"ok", "open", "failed", "lost", "blocked", "gone"};
+    static const char *const names[] = {"ok", "open", "failed", "lost", "blocked", "offline", "gone"};
     size_t used = (size_t)snprintf(out, COUNTS_SIZE, "of %lld", (long long)field_integer(counts, "total"));
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && used < COUNTS_SIZE; i++) {

@@ -223,10 +223,13 @@ static void judge(struct rest *rest, const struct rest_request *request, const s
 {
     long status = 0;
     char *location = NULL;
+    struct curl_header *next;
 
     (void)curl_easy_getinfo(rest->curl, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(rest->curl, CURLINFO_REDIRECT_URL, &location);
     answer->status = (unsigned)status;
+    if (curl_easy_header(rest->curl, "X-Next-After", 0, CURLH_HEADER, -1, &next) == CURLHE_OK)
+        answer->next_after = strtoull(next->value, NULL, 10);
     if (sink->len > 0)
         answer->json = json_loadb(sink->text, sink->len, JSON_DECODE_ANY, NULL);
     if (status < 200 || status >= 300)

@@ -44,6 +44,7 @@ struct rest_answer {
     enum cli_exit exit;
     unsigned status;         /* 0: there was no answer */
     json_t *json;            /* ours; NULL: none, or it went to a file */
+    uint64_t next_after;     /* X-Next-After: where the next slice begins; 0: there is none */
     char why[REST_WHY_SIZE]; /* unless CLI_OK */
 };
 void rest_ask(struct rest *rest, const struct rest_request *request, struct rest_answer *answer);

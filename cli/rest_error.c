@@ -97,9 +97,10 @@ static void say_conflict(struct rest_answer *answer, const char *words)
     const json_t *held = json_object_get(answer->json, "held_by");
     char since[TEXT_SIZE];
 
-    if (field_has_number(answer->json, "rev")) {
-        say(answer, CLI_CONFLICT,
-            "%s It changed meanwhile: its rev is %lld now. Look at it again before you repeat this.", words,
+    const char *kind = field_text_or(answer->json, "code", "stale");
+
+    if (field_has_number(answer->json, "rev") && strcmp(kind, "stale") == 0) {
+        say(answer, CLI_CONFLICT, "%s Its rev is %lld now: look at it again before you repeat this.", words,
             (long long)field_integer(answer->json, "rev"));
     } else if (json_is_object(held)) {
         text_time(since, field_text(held, "since"));
@@ -149,6 +150,9 @@ void rest_error_status(struct rest_answer *answer, const struct rest_settings *s
         return;
     case 409:
         say_conflict(answer, words);
+        return;
+    case 408:
+        say(answer, CLI_REFUSED, "the device is not connected, or did not answer in time");
         return;
     case 413:
         say(answer, CLI_REFUSED, "too large for the server: %s", words);

@@ -14,7 +14,7 @@
 /* The options as members of a rule, into it. False: it has been said. */
 static bool take_options(const struct cli *cli, json_t *rule)
 {
-    static const char *const texts[] = {"code", "kind", "explain", "evidence"};
+    static const char *const texts[] = {"code", "kind", "explain", "evidence", "reason"};
     const struct call *call = cli->call;
     uint16_t platform;
 
@@ -145,7 +145,7 @@ enum cli_exit rule_set_run(struct cli *cli)
     now = find_rule(cli, which, &code);
     if (now == NULL)
         return code;
-    change = json_deep_copy(now);
+    change = json_pack("{sI}", "rev", field_integer(now, "rev"));
     json_decref(now);
     if (call_has(cli->call, "rev"))
         (void)json_object_set_new(change, "rev", json_integer((json_int_t)call_number(cli->call, "rev", 0)));

@@ -21,30 +21,20 @@ static bool is_over(const char *state)
     return strcmp(state, "completed") == 0 || strcmp(state, "aborted") == 0 || strcmp(state, "archived") == 0;
 }
 
-/* The verdict is the stages': completed alone does not mean that the devices are well. */
-static enum cli_exit judge(const struct cli *cli, const json_t *progress)
+/* Completed alone does not mean that the devices are well: the verdict says that. */
+static enum cli_exit judge(const struct cli *cli, const json_t *campaign)
 {
-    const json_t *campaign = json_object_get(progress, "campaign");
     const char *name = field_text_or(campaign, "name", "?"), *state = field_text_or(campaign, "state", "?");
-    json_int_t ok = 0, failed = 0, lost = 0, blocked = 0;
-    bool bad = strcmp(state, "aborted") == 0;
-    json_t *stage;
-    size_t i;
+    const json_t *verdict = json_object_get(campaign, "verdict");
+    const char *judged = field_text_or(verdict, "state", state);
+    bool bad = strcmp(judged, "aborted") == 0 || strcmp(judged, "with_failures") == 0;
 
-    json_array_foreach (json_object_get(progress, "stages"), i, stage) {
-        const json_t *counts = json_object_get(stage, "counts");
-        const char *stage_state = field_text_or(stage, "state", "");
-        const char *verdict = field_text_or(json_object_get(stage, "verdict"), "state", stage_state);
-        bad = bad || strcmp(stage_state, "failed") == 0 || strcmp(verdict, "failed") == 0;
-        ok += field_integer(counts, "ok");
-        failed += field_integer(counts, "failed");
-        lost += field_integer(counts, "lost");
-        blocked += field_integer(counts, "blocked");
-    }
-    cli_say(cli, "%s is %s: %lld ok, %lld failed, %lld lost, %lld blocked.", name, state, (long long)ok,
-            (long long)failed, (long long)lost, (long long)blocked);
+    cli_say(cli, "%s is %s: %s", name, state,
+            field_text_or(verdict, "sentence", field_text_or(campaign, "why", "")));
     if (bad)
-        cli_note(cli, "It ended badly; cyanctl campaign devices %s --state failed tells which and why.",
+        cli_note(cli,
+                 "cyanctl campaign devices %s --state failed tells which devices and why; lost and blocked "
+                 "as well.",
                  name);
     return bad ? CLI_ENDED_BADLY : CLI_OK;
 }
@@ -109,7 +99,7 @@ static enum cli_exit stay(const struct cli *cli, const char *path, struct progre
             end_absence(&absence, cli, p);
             progress_show(p, cli, progress);
             if (is_over(field_text_or(json_object_get(progress, "campaign"), "state", ""))) {
-                enum cli_exit code = judge(cli, progress);
+                enum cli_exit code = judge(cli, json_object_get(progress, "campaign"));
                 rest_answer_deinit(&answer);
                 return code;
             }

@@ -205,7 +205,7 @@ def columns_of(text):
 
 
 def test_a_table_fits_its_terminal(ctl):
-    for columns in (70, 80, 120):
+    for columns in (80, 100, 120):
         code, seen = ctl.at_terminal("device", "list", "--no-color", columns=columns)
         lines = seen.replace("\r", "").splitlines()
         assert code == OK and len(lines) == 3, seen
