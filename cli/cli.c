@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "rest.h"
@@ -99,6 +100,7 @@ enum cli_exit cli_send(const struct cli *cli, const char *method, json_t *body, 
     char *encoded;
     enum cli_exit code;
 
+    must(body != NULL || strcmp(method, "DELETE") == 0);
     va_start(args, path);
     encoded = rest_path_v(path, args);
     va_end(args);

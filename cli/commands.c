@@ -142,8 +142,9 @@ static const struct command_option release_create_options[] = {
     END,
 };
 
-static const char *const rule_kinds[] = {
-    "requires", "forbids", "must_pass_through", "unreachable", "collateral", "deep_update_needed", NULL};
+static const char *const rule_kinds[] = {"requires",    "forbids",    "must_pass_through",
+                                         "unreachable", "collateral", "deep_update_needed",
+                                         "prefers",     NULL};
 static const struct command_option rule_options[] = {
     {.name = "code", .kind = OPTION_TEXT, .value = "CODE", .help = "its name"},
     {.name = "kind", .kind = OPTION_CHOICE, .value = "KIND", .help = "what it says", .choices = rule_kinds},

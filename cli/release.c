@@ -149,8 +149,8 @@ enum cli_exit release_create_run(struct cli *cli)
         json_decref(targets);
         return CLI_USAGE;
     }
-    body = json_pack("{sssosos*}", "name", call_argument(cli->call, 0), "targets", targets, "stepping_stones",
-                     stones, "notes", call_text(cli->call, "notes"));
+    body = json_pack("{sssososs*}", "name", call_argument(cli->call, 0), "targets", targets,
+                     "stepping_stones", stones, "notes", call_text(cli->call, "notes"));
     code = cli_send(cli, "POST", body, &answer, "/v1/releases");
     if (code != CLI_OK)
         return code;
