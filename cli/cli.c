@@ -68,10 +68,19 @@ bool cli_print_json(const struct cli *cli, const json_t *value)
 
 enum cli_exit cli_ask(const struct cli *cli, const struct rest_request *request, json_t **json)
 {
+    bool made;
+
+    return cli_ask_made(cli, request, json, &made);
+}
+
+enum cli_exit cli_ask_made(const struct cli *cli, const struct rest_request *request, json_t **json,
+                           bool *made)
+{
     struct rest_answer answer;
 
     rest_ask(cli->rest, request, &answer);
     *json = answer.json;
+    *made = answer.status == 201;
     if (answer.exit == CLI_OK)
         return CLI_OK;
     rest_answer_deinit(&answer);

@@ -31,6 +31,9 @@ bool cli_print_json(const struct cli *cli, const json_t *value);
 
 /* Asks the server. On CLI_OK *json is the answer and the caller's; otherwise the reason has been printed. */
 must_check enum cli_exit cli_ask(const struct cli *cli, const struct rest_request *request, json_t **json);
+/* The same, and tells whether the answer is 201: something was made. */
+must_check enum cli_exit cli_ask_made(const struct cli *cli, const struct rest_request *request,
+                                      json_t **json, bool *made);
 /* GET of a path whose %s are encoded as parts of it. */
 must_check enum cli_exit cli_get(const struct cli *cli, json_t **json, const char *path, ...)
     __attribute__((format(printf, 3, 4)));

@@ -154,13 +154,15 @@ enum cli_exit firmware_upload_run(struct cli *cli)
     for (size_t i = 0; i < cli->call->argument_count && !interrupt_seen(); i++) {
         const char *file = cli->call->arguments[i];
         json_t *answer = NULL;
-        enum cli_exit code = upload_file(cli, "POST", "/v1/firmware", file, &answer);
+        bool made;
+        enum cli_exit code = upload_file(cli, "POST", "/v1/firmware", file, &answer, &made);
         char name[NAMES_SIZE];
         if (code == CLI_OK && !cli_print_json(cli, answer)) {
             const json_t *f = json_object_get(answer, "firmware");
             module_row_name(name, f);
-            cli_say(cli, "%s: firmware %lld, %s %s %lld", file, (long long)field_integer(f, "id"),
-                    field_text_or(f, "platform", "?"), name, (long long)field_integer(f, "version"));
+            cli_say(cli, "%s: firmware %lld, %s %s %lld%s", file, (long long)field_integer(f, "id"),
+                    field_text_or(f, "platform", "?"), name, (long long)field_integer(f, "version"),
+                    made ? "" : ", which was there already");
         } else if (code != CLI_OK && cli->call->argument_count > 1) {
             cli_note(cli, "%s was not uploaded.", file);
         }

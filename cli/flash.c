@@ -76,7 +76,8 @@ enum cli_exit flash_run(struct cli *cli)
     const char *which = call_argument(cli->call, 0), *file = call_argument(cli->call, 1);
     char *path = rest_path("/v1/devices/%s", which);
     json_t *answer = NULL;
-    enum cli_exit code = upload_file(cli, "PUT", path, file, &answer);
+    bool made;
+    enum cli_exit code = upload_file(cli, "PUT", path, file, &answer, &made);
 
     free(path);
     if (code != CLI_OK)

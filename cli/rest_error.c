@@ -104,9 +104,11 @@ static void say_conflict(struct rest_answer *answer, const char *words)
             (long long)field_integer(answer->json, "rev"));
     } else if (json_is_object(held)) {
         text_time(since, field_text(held, "since"));
-        say(answer, CLI_CONFLICT, "%s Held by %s %s since %s, by %s.", words,
-            field_text_or(held, "kind", "something"), field_text_or(held, "campaign", ""), since,
-            field_text_or(held, "by", "somebody"));
+        const char *campaign = field_text(held, "campaign");
+        say(answer, CLI_CONFLICT, "%s It is %s%.80s that holds it, by %.80s, since %s.", words,
+            campaign != NULL ? "campaign " : "a ",
+            campaign != NULL ? campaign : field_text_or(held, "kind", "update"),
+            field_text_or(held, "by", "somebody"), since);
     } else {
         say(answer, CLI_CONFLICT, "%s", words);
     }

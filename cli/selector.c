@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/device_id.h"
-#include "base/mem.h"
 #include "field.h"
 #include "names.h"
 #include "rest.h"
@@ -140,13 +139,45 @@ json_t *selector_read(const struct cli *cli, enum cli_exit *code)
     return NULL;
 }
 
+/* A member of a selector, one value or a list of them, as words. */
+static void print_member(FILE *out, const char *key, const json_t *value)
+{
+    char name[NAMES_SIZE];
+
+    if (json_is_object(value)) {
+        names_module(name, field_text(value, "f"), (long)field_integer(value, "n"));
+        (void)fprintf(out, "%s below %lld", name, (long long)field_integer(value, "below"));
+    } else if (json_is_integer(value) && strcmp(key, "platform_id") == 0) {
+        names_platform(name, (long)json_integer_value(value));
+        (void)fprintf(out, "platform %s", name);
+    } else if (json_is_integer(value)) {
+        (void)fprintf(out, "product %lld", (long long)json_integer_value(value));
+    } else if (json_is_string(value)) {
+        (void)fprintf(out, "%s %s", strcmp(key, "names") == 0 ? "name" : "device", json_string_value(value));
+    } else {
+        (void)fputs(strcmp(key, "all") == 0 ? "all" : "needs deep update", out);
+    }
+}
+
 char *selector_describe(const json_t *selector)
 {
-    char *text = json_dumps(selector, JSON_COMPACT);
+    char *text = NULL;
+    const char *key;
+    json_t *value, *one;
+    size_t len = 0, i;
+    FILE *out = open_memstream(&text, &len);
 
-    if (text == NULL || json_object_size(selector) == 0) {
-        free(text);
-        return mem_string("-");
+    must(out != NULL);
+    json_object_foreach ((json_t *)(uintptr_t)selector, key, value) {
+        if (ftell(out) > 0)
+            (void)fputs("; ", out);
+        if (!json_is_array(value))
+            print_member(out, key, value);
+        json_array_foreach (value, i, one) {
+            (void)fputs(i > 0 ? " or " : "", out);
+            print_member(out, key, one);
+        }
     }
+    must(fclose(out) == 0);
     return text;
 }

@@ -9,7 +9,7 @@
 must_check json_t *selector_read(const struct cli *cli, enum cli_exit *code);
 /* The JSON of a file, `-`: stdin; NULL: it has been said. */
 must_check json_t *selector_load_json(const char *file);
-/* For people: `platform 12, name gar*`; the caller frees. */
+/* For people: `platform Argon; name gar* or name kit*`; the caller frees. */
 char *selector_describe(const json_t *selector) __attribute__((malloc));
 
 #endif

@@ -10,7 +10,7 @@
 #include "text.h"
 
 enum cli_exit upload_file(const struct cli *cli, const char *method, const char *path, const char *file,
-                          json_t **json)
+                          json_t **json, bool *made)
 {
     char size[TEXT_SIZE], most[TEXT_SIZE];
     struct stat st;
@@ -26,5 +26,6 @@ enum cli_exit upload_file(const struct cli *cli, const char *method, const char 
         text_bytes(most, MODULE_FILE_MAX_BYTES);
         return cli_fail(CLI_USAGE, "%s has %s; no module has more than %s", file, size, most);
     }
-    return cli_ask(cli, &(struct rest_request){.method = method, .path = path, .file = file}, json);
+    return cli_ask_made(cli, &(struct rest_request){.method = method, .path = path, .file = file}, json,
+                        made);
 }

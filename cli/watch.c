@@ -31,10 +31,10 @@ static enum cli_exit judge(const struct cli *cli, const json_t *campaign)
 
     cli_say(cli, "%s is %s: %s", name, state,
             field_text_or(verdict, "sentence", field_text_or(campaign, "why", "")));
-    if (bad)
-        cli_note(cli,
-                 "cyanctl campaign devices %s --state failed tells which devices and why; lost and blocked "
-                 "as well.",
+    if (field_integer(verdict, "failed") + field_integer(verdict, "lost") +
+            field_integer(verdict, "blocked") >
+        0)
+        cli_note(cli, "Which devices, and why: cyanctl campaign devices %s --state failed, lost or blocked",
                  name);
     return bad ? CLI_ENDED_BADLY : CLI_OK;
 }
