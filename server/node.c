@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "campaign/update_engine.h"
 #include "device/devices.h"
 #include "fleet/fleet.h"
 #include "fleet/migrate.h"
@@ -44,6 +45,7 @@ struct node {
     struct pg *pg;
     struct fleet *fleet;
     struct devices *devices;
+    struct update_engine *updates;
     struct dtls *dtls;
     struct udp *udp;
     struct api *api;
@@ -108,6 +110,20 @@ static struct dtls_settings dtls_settings(const struct config *c)
     };
 }
 
+static struct update_settings update_settings(const struct config *c)
+{
+    return (struct update_settings){
+        .start_delay_s = c->update_start_delay_s,
+        .describe_again_s = c->update_describe_again_s,
+        .describe_s = c->update_describe_s,
+        .reboot_s = c->update_reboot_s,
+        .ncp_reboot_s = c->update_ncp_reboot_s,
+        .backoff_s = c->update_backoff_s,
+        .offline_s = c->update_offline_s,
+        .transfers_max = c->update_transfers_max,
+    };
+}
+
 static void on_view(void *ctx, uint64_t *sessions, uint64_t *handshakes_in_flight, uint64_t *uptime_ms)
 {
     const struct node *n = ctx;
@@ -138,9 +154,11 @@ static void on_hup(uv_signal_t *signal, int number)
     }
     struct fleet_settings fleet = fleet_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
+    struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
     dtls_reload(n->dtls, &dtls);
+    update_engine_reload(n->updates, &updates);
     devices_set_offline_after(n->devices, (uint64_t)n->config->device_offline_after_s * 1000);
     log_info("config.reloaded");
 }
@@ -186,6 +204,7 @@ static void on_fleet_drained(void *arg)
 /* Devices are told nothing: they keep their sessions (device-protocol 2.8). */
 static void drop_sessions(struct node *n)
 {
+    update_engine_close(n->updates);
     dtls_free(n->dtls);
     n->dtls = NULL;
     fleet_drain(n->fleet, on_fleet_drained, n);
@@ -241,7 +260,7 @@ static void on_drain_step(uv_timer_t *timer)
     struct node *n = timer->data;
     bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
     if (n->state == NODE_DRAINING && n->api_closed &&
-        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet)) || overdue))
+        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates)) || overdue))
         close_sessions(n);
 }
 
@@ -257,6 +276,7 @@ static void stop(struct node *n)
     n->state = NODE_DRAINING;
     n->draining_ms = clock_ms();
     udp_stop(n->udp);
+    update_engine_stop(n->updates);
     api_close(n->api, on_api_closed, n);
     (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
 }
@@ -454,6 +474,8 @@ static int start_rooms(struct node *n)
     n->fleet = fleet_new(&n->loop, n->pg, &n->deadlines, n->metrics, &fleet);
     n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
     fleet_set_devices(n->fleet, n->devices);
+    struct update_settings updates = update_settings(c);
+    n->updates = update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
     n->dtls =
         dtls_new(&dtls, n->key, &n->deadlines, n->metrics, &devices_dtls_ops, n->devices, why, sizeof why);
     if (!n->dtls)
@@ -470,6 +492,7 @@ static int start_rooms(struct node *n)
         return refuse(why);
     take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
+    update_engine_start(n->updates);
     return 0;
 }
 
@@ -482,6 +505,7 @@ static void close_all_handles(uv_handle_t *handle, void *arg)
 
 static void finish(struct node *n)
 {
+    update_engine_free(n->updates);
     fleet_free(n->fleet);
     devices_free(n->devices);
     server_key_free(n->key);

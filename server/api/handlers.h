@@ -11,6 +11,10 @@ void device_claim(struct http_request *r);
 void device_unclaim(struct http_request *r);
 void device_update(struct http_request *r);
 
+void device_flash(struct http_request *r); /* device_updates.c; device_update calls it for a file */
+void updates_list(struct http_request *r);
+void updates_cancel(struct http_request *r);
+
 void modules_read(struct http_request *r);        /* modules.c */
 void provisioning_create(struct http_request *r); /* provisioning.c */
 void ping_device(struct http_request *r);         /* ping.c */
@@ -19,6 +23,26 @@ void variable_read(struct http_request *r);       /* variable.c */
 void vitals_update(struct http_request *r);       /* vitals.c */
 void events_publish(struct http_request *r);      /* events.c */
 void nodes_read(struct http_request *r);          /* nodes.c */
+
+void firmware_upload(struct http_request *r); /* firmware.c */
+void firmware_list(struct http_request *r);
+void firmware_read(struct http_request *r);
+void firmware_download(struct http_request *r);
+void firmware_withdraw(struct http_request *r);
+
+void releases_list(struct http_request *r); /* releases.c */
+void release_create(struct http_request *r);
+void release_read(struct http_request *r);
+void release_edit(struct http_request *r);
+void release_publish(struct http_request *r);
+void release_withdraw(struct http_request *r);
+void update_plan_read(struct http_request *r); /* update_plan.c */
+void what_if_ask(struct http_request *r);      /* what_if.c */
+
+void rules_list(struct http_request *r); /* rules.c */
+void rules_create(struct http_request *r);
+void rules_change(struct http_request *r);
+void rules_test(struct http_request *r);
 
 void tokens_list(struct http_request *r); /* tokens.c */
 void tokens_read_current(struct http_request *r);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "module/module_file.h"
 
 /* Literal parts before `:part` ones of the same depth. */
 static const struct route routes[] = {
@@ -23,13 +24,32 @@ static const struct route routes[] = {
     {"PUT", "/v1/devices/:device", ROUTE_OWNER, device_update},
     {"DELETE", "/v1/devices/:device", ROUTE_OWNER, device_unclaim},
     {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, modules_read},
+    {"GET", "/v1/devices/:device/updates", ROUTE_OWNER, updates_list},
+    {"DELETE", "/v1/devices/:device/updates/:update", ROUTE_OWNER, updates_cancel},
     {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
     {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, ping_device},
+    {"GET", "/v1/devices/:device/update_plan", ROUTE_OWNER, update_plan_read},
     {"POST", "/v1/devices/:device/:function", ROUTE_OWNER, function_call},
     {"GET", "/v1/devices/:device/:variable", ROUTE_OWNER, variable_read},
     {"POST", "/v1/diagnostics/:device/update", ROUTE_OWNER, vitals_update},
+    {"GET", "/v1/firmware", ROUTE_OPERATOR, firmware_list},
+    {"POST", "/v1/firmware", ROUTE_OPERATOR, firmware_upload},
+    {"GET", "/v1/firmware/:firmware", ROUTE_OPERATOR, firmware_read},
+    {"GET", "/v1/firmware/:firmware/binary", ROUTE_OPERATOR, firmware_download},
+    {"POST", "/v1/firmware/:firmware/withdraw", ROUTE_OPERATOR, firmware_withdraw},
     {"GET", "/v1/nodes", ROUTE_OPERATOR, nodes_read},
     {"POST", "/v1/provisioning/:device", ROUTE_OWNER, provisioning_create},
+    {"GET", "/v1/releases", ROUTE_OPERATOR, releases_list},
+    {"POST", "/v1/releases", ROUTE_OPERATOR, release_create},
+    {"GET", "/v1/releases/:release", ROUTE_OPERATOR, release_read},
+    {"PUT", "/v1/releases/:release", ROUTE_OPERATOR, release_edit},
+    {"POST", "/v1/releases/:release/publish", ROUTE_OPERATOR, release_publish},
+    {"POST", "/v1/releases/:release/withdraw", ROUTE_OPERATOR, release_withdraw},
+    {"GET", "/v1/rules", ROUTE_OPERATOR, rules_list},
+    {"POST", "/v1/rules", ROUTE_OPERATOR, rules_create},
+    {"PUT", "/v1/rules/:code", ROUTE_OPERATOR, rules_change},
+    {"POST", "/v1/rules/:code/test", ROUTE_OPERATOR, rules_test},
+    {"POST", "/v1/what_if", ROUTE_OPERATOR, what_if_ask},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 
@@ -91,6 +111,11 @@ enum route_match route_find(const struct route **route, const char *method, cons
         return ROUTE_UNKNOWN_PATH;
     (void)snprintf(allow + strlen(allow), ROUTE_ALLOW_SIZE - strlen(allow), "OPTIONS");
     return ROUTE_WRONG_METHOD;
+}
+
+size_t route_file_max_bytes(const struct route *route)
+{
+    return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
 }
 
 const char *route_param(const struct route *route, const struct target *target, size_t index)

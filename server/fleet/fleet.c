@@ -13,7 +13,10 @@
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
 #include "fleet/event_queue.h"
+#include "fleet/firmware_cache.h"
+#include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
+#include "fleet/planner.h"
 #include "fleet/reach.h"
 #include "fleet/retention.h"
 #include "fleet/room.h"
@@ -89,6 +92,8 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->lost_nodes = lost_nodes_new(f);
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
+    f->planner = planner_new(metrics);
+    f->firmware = firmware_cache_new(f, metrics);
     return f;
 }
 
@@ -106,6 +111,8 @@ void fleet_free(struct fleet *f)
     lost_nodes_free(f->lost_nodes);
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
+    planner_free(f->planner);
+    firmware_cache_free(f->firmware);
     free(f);
 }
 
@@ -150,6 +157,11 @@ struct reach *fleet_reach(struct fleet *f)
     return f->reach;
 }
 
+struct firmware_cache *fleet_firmware_cache(struct fleet *f)
+{
+    return f->firmware;
+}
+
 void fleet_end_sessions(struct fleet *f, const struct device_id *id)
 {
     f->below.revoke(f->devices, id);
@@ -163,7 +175,8 @@ bool fleet_is_up(const struct fleet *f)
 
 bool fleet_is_idle(const struct fleet *f)
 {
-    return event_queue_is_empty(f->events) && f->held_count == 0 && !f->later.calls;
+    return event_queue_is_empty(f->events) && f->held_count == 0 && !f->later.calls &&
+           planner_is_idle(f->planner);
 }
 
 /* Devices are marked offline in slices: of a large fleet at once would take longer than a statement may. */
@@ -240,6 +253,8 @@ static void finish_drain(struct fleet *f)
     reach_stop(f->reach);
     relay_stop(f->relay);
     event_queue_stop(f->events);
+    firmware_cache_stop(f->firmware);
+    firmware_upload_stop(f);
     done(arg);
 }
 

@@ -54,8 +54,9 @@ void fleet_start(struct fleet *f);
 void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg);
 void fleet_free(struct fleet *f);
 bool fleet_is_up(const struct fleet *f); /* Postgres reachable */
-/* No event is waiting or in flight, no Hello or describe is held for its acknowledgement. What only writes
- * behind (presence, attempts) does not count. For a clean end pg_unanswered must be 0 as well. */
+/* No event is waiting or in flight, no Hello or describe is held for its acknowledgement, nothing is planned.
+ * What only writes behind (presence, attempts) does not count. For a clean end pg_unanswered must be 0 as
+ * well. */
 bool fleet_is_idle(const struct fleet *f);
 
 /* What went wrong with a request, for the API to put into words. */

@@ -22,6 +22,7 @@ struct fleet_below {
 };
 
 struct event_queue;
+struct firmware_upload;
 struct attendance;
 struct attempts;
 struct retention;
@@ -29,6 +30,7 @@ struct lost_nodes;
 struct psk_turns;
 struct psk_found;
 struct token_cache;
+struct planner;
 
 struct fleet {
     uv_loop_t *loop;             /* borrowed */
@@ -51,11 +53,14 @@ struct fleet {
     struct psk_turns *psk_turns;
     const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
-    size_t held_count;          /* Hellos and describes whose verdict is not given yet */
-    bool stopped;               /* drained: Postgres is not asked any more */
-    bool started;               /* what an earlier process left online has been marked offline */
-    struct deadline restart;    /* asks again */
-    void (*drained)(void *arg); /* NULL unless draining */
+    struct planner *planner;
+    struct firmware_cache *firmware;
+    struct firmware_upload *uploads; /* being looked at on a thread */
+    size_t held_count;               /* Hellos and describes whose verdict is not given yet */
+    bool stopped;                    /* drained: Postgres is not asked any more */
+    bool started;                    /* what an earlier process left online has been marked offline */
+    struct deadline restart;         /* asks again */
+    void (*drained)(void *arg);      /* NULL unless draining */
     void *drained_arg;
     struct deadline drain_limit;
 };

@@ -62,7 +62,7 @@ static bool read_part(struct module_part *part, const uint8_t *data, size_t left
     case MODULE_FOUND:
         break;
     case MODULE_NOT_THERE:
-        return module_refuse(why, "there is no module header in its first bytes");
+        return module_refuse(why, "there is no module header at offset 0, 0x20, 0x10c, 0x184 or 0x200");
     case MODULE_DAMAGED:
         return false;
     }

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import secrets
 import urllib.parse
 
 
@@ -30,10 +31,10 @@ class Rest:
     def with_token(self, token):
         return Rest(self.port, token, self.host)
 
-    def request(self, method, path, json_body=None, form=None, headers=None, timeout_s=40):
+    def request(self, method, path, json_body=None, form=None, headers=None, body=None, timeout_s=40):
+        """body: bytes, or an iterator of them, which is sent chunked."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        body = None
         if json_body is not None:
             body = json.dumps(json_body)
             sent["Content-Type"] = "application/json"
@@ -59,6 +60,19 @@ class Rest:
 
     def delete(self, path, **options):
         return self.request("DELETE", path, **options)
+
+    def upload(self, path, data, file_name="firmware.bin", field="file", fields=None, method="POST", chunk_bytes=None,
+               **options):
+        """One file, and values beside it, as multipart/form-data; in chunks of a size, or with its length."""
+        boundary = secrets.token_hex(16)
+        body = b"".join(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+                        for name, value in (fields or {}).items())
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{file_name}"\r\n'
+                 "Content-Type: application/octet-stream\r\n\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        if chunk_bytes:
+            body = iter([body[i:i + chunk_bytes] for i in range(0, len(body), chunk_bytes)])
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **options.pop("headers", {})}
+        return self.request(method, path, body=body, headers=headers, **options)
 
     def ok(self, method, path, json_body=None, **options):
         """The JSON of an answer that must be 200."""

@@ -96,7 +96,7 @@ static void finds_the_header_behind_each_vector_table(void **state)
     }
     struct module_recipe elsewhere = system_part;
     elsewhere.header_at = 0x40;
-    refused(module_build(&elsewhere), "there is no module header in its first bytes");
+    refused(module_build(&elsewhere), "there is no module header at offset 0, 0x20, 0x10c, 0x184 or 0x200");
 }
 
 static void an_empty_dependency_is_none(void **state)
@@ -242,7 +242,7 @@ static void refuses_wrong_lengths_with_numbers(void **state)
     refused((struct built){.data = mem_alloc(MODULE_FILE_MAX_BYTES + 1), .len = MODULE_FILE_MAX_BYTES + 1},
             "the file has 2097153 bytes; at most 2097152 are taken");
     refused((struct built){.data = mem_alloc(100), .len = 100},
-            "there is no module header in its first bytes");
+            "there is no module header at offset 0, 0x20, 0x10c, 0x184 or 0x200");
     /* too short for its own suffix, whatever its header says */
     uint8_t *small = mem_alloc(40);
     small[4] = 36;
