@@ -2,22 +2,16 @@
 
 import collections
 import json
-import uuid
 
 from .waiting import wait_until
 
 ENDED = ("completed", "aborted")
 # Times of the engine and the campaigns in tests: what takes minutes in the field takes seconds here.
-QUICK = {"update_start_delay_s": 0, "update_describe_again_s": 1, "update_backoff_s": 1, "update_reboot_s": 30,
-         "update_ncp_reboot_s": 30}
+QUICK = {"update_start_delay_s": 0, "update_describe_again_s": 1, "update_backoff_s": 1, "update_reboot_s": 60,
+         "update_ncp_reboot_s": 60, "update_offline_s": 60}
 
 
-def multipart(name, file_name, data):
-    """Body and Content-Type of a form with one file."""
-    boundary = uuid.uuid4().hex
-    head = (f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{file_name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n").encode()
-    return head + data + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+EASY = {"soak_s": 0, "min_resolved": 1}  # a gate that nothing but failures closes
 
 
 class Rollout:
@@ -31,8 +25,7 @@ class Rollout:
     # --- binaries and releases ---
 
     def upload(self, data, file_name="module.bin"):
-        body, content_type = multipart("file", file_name, data)
-        answer = self.author.upload("POST", "/v1/firmware", body, content_type)
+        answer = self.author.upload("/v1/firmware", data, file_name)
         assert answer.status in (200, 201), answer
         return answer.json["firmware"]["id"]
 
@@ -47,8 +40,7 @@ class Rollout:
     # --- campaigns ---
 
     def create(self, name, release, selector, stages=None, **fields):
-        stages = stages or [{"name": "all", "percent": 100, "gate": {"soak_s": 0, "min_resolved": 1,
-                                                                      "allow_small_canary": True}}]
+        stages = stages or [{"name": "all", "percent": 100, "gate": EASY}]
         made = self.author.ok2("POST", "/v1/campaigns", {"name": name, "release": release, "selector": selector,
                                                          "stages": stages, **fields})
         return made["campaign"]["id"]
@@ -64,7 +56,6 @@ class Rollout:
         """Created, planned, approved, started."""
         campaign = self.create(name, release, selector, stages, **fields)
         self.act(campaign, "plan")
-        wait_until(lambda: self.read(campaign)["state"] == "planned", lambda: f"planned: {self.read(campaign)}")
         self.act(campaign, "submit")
         self.act(campaign, "approve", self.approver)
         self.act(campaign, "start")

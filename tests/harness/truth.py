@@ -29,3 +29,12 @@ def check_updates(swarm, applied):
         times = {(a["f"] + a["n"], a["v"]): (a["times"], a["redundant"]) for a in end["applied"]}
         assert times == {item: (1, 0) for item in applied.get(device, {}).items()}, end
     return ends
+
+
+def applied_counts(swarm):
+    """How often each device applied each version of a module: {(device, "s1", 6200): 1}."""
+    counts = {}
+    for line in swarm.truth("applied"):
+        key = (line["device"], f"{line['f']}{line['n']}", line["v"])
+        counts[key] = counts.get(key, 0) + 1
+    return counts
