@@ -36,6 +36,8 @@ static const char *const yes_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
 
 static const struct option options[] = {
+    {"campaign.single_operator", CHOICE, AT(campaign_single_operator), "no", 0, 0, NULL, yes_names, true,
+     "whether the author of a campaign may approve it, and start it without approval"},
     {"coap.bind", TEXT, AT(coap_bind), "0.0.0.0,::", 1, TEXT_MAX, NULL, NULL, false,
      "local addresses for devices, separated by commas"},
     {"coap.port", NUMBER, AT(coap_port), "5683", 0, 65535, "UDP port", NULL, false,

@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "campaign/campaigns.h"
 #include "campaign/update_engine.h"
 #include "device/devices.h"
 #include "fleet/fleet.h"
@@ -44,6 +45,7 @@ struct node {
     struct server_key *key;
     struct pg *pg;
     struct fleet *fleet;
+    struct campaigns *campaigns;
     struct devices *devices;
     struct update_engine *updates;
     struct dtls *dtls;
@@ -96,6 +98,11 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .events_keep_s = c->events_keep_s,
         .node_id = c->node_id,
     };
+}
+
+static struct campaigns_settings campaigns_settings(const struct config *c)
+{
+    return (struct campaigns_settings){.single_operator = c->campaign_single_operator != 0};
 }
 
 static struct dtls_settings dtls_settings(const struct config *c)
@@ -153,10 +160,12 @@ static void on_hup(uv_signal_t *signal, int number)
         return;
     }
     struct fleet_settings fleet = fleet_settings(n->config);
+    struct campaigns_settings campaigns = campaigns_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
     struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
+    campaigns_reload(n->campaigns, &campaigns);
     dtls_reload(n->dtls, &dtls);
     update_engine_reload(n->updates, &updates);
     devices_set_offline_after(n->devices, (uint64_t)n->config->device_offline_after_s * 1000);
@@ -178,10 +187,20 @@ static void on_pg_closed(void *arg)
     udp_close(n->udp, on_udp_closed, n);
 }
 
-static void on_redis_closed(void *arg)
+static void on_campaigns_closed(void *arg)
 {
     struct node *n = arg;
     pg_close(n->pg, on_pg_closed, n);
+}
+
+static void close_postgres(struct node *n)
+{
+    campaigns_close(n->campaigns, on_campaigns_closed, n);
+}
+
+static void on_redis_closed(void *arg)
+{
+    close_postgres(arg);
 }
 
 static void on_left(void *arg)
@@ -198,7 +217,7 @@ static void on_fleet_drained(void *arg)
     if (n->nodes)
         nodes_leave(n->nodes, n->all_written, on_left, n);
     else
-        pg_close(n->pg, on_pg_closed, n);
+        close_postgres(n);
 }
 
 /* Devices are told nothing: they keep their sessions (device-protocol 2.8). */
@@ -277,6 +296,7 @@ static void stop(struct node *n)
     n->state = NODE_DRAINING;
     n->draining_ms = clock_ms();
     udp_stop(n->udp);
+    campaigns_stop(n->campaigns);
     update_engine_stop(n->updates);
     api_close(n->api, on_api_closed, n);
     (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
@@ -474,6 +494,9 @@ static int start_rooms(struct node *n)
     n->fleet = fleet_new(&n->loop, n->pg, &n->deadlines, n->metrics, &fleet);
     n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
     fleet_set_devices(n->fleet, n->devices);
+    struct campaigns_settings campaigns = campaigns_settings(c);
+    n->campaigns =
+        campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
@@ -491,8 +514,10 @@ static int start_rooms(struct node *n)
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);
+    api_set_campaigns(n->api, n->campaigns);
     take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
+    campaigns_start(n->campaigns);
     update_engine_start(n->updates);
     return 0;
 }
@@ -506,6 +531,7 @@ static void close_all_handles(uv_handle_t *handle, void *arg)
 
 static void finish(struct node *n)
 {
+    campaigns_free(n->campaigns);
     update_engine_free(n->updates);
     fleet_free(n->fleet);
     devices_free(n->devices);

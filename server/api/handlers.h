@@ -24,6 +24,28 @@ void vitals_update(struct http_request *r);       /* vitals.c */
 void events_publish(struct http_request *r);      /* events.c */
 void nodes_read(struct http_request *r);          /* nodes.c */
 
+void campaigns_list(struct http_request *r); /* campaigns.c */
+void campaigns_create(struct http_request *r);
+void campaigns_read(struct http_request *r);
+void campaigns_progress(struct http_request *r);
+
+void campaign_plan_order(struct http_request *r); /* campaign_orders.c */
+void campaign_submit(struct http_request *r);
+void campaign_approve(struct http_request *r);
+void campaign_start(struct http_request *r);
+void campaign_pause(struct http_request *r);
+void campaign_resume(struct http_request *r);
+void campaign_abort(struct http_request *r);
+void campaign_archive(struct http_request *r);
+void campaign_stage_resume(struct http_request *r);
+void campaign_stage_skip(struct http_request *r);
+void campaign_stage_widen(struct http_request *r);
+void campaign_retry_order(struct http_request *r);
+void campaign_exclude_order(struct http_request *r);
+
+void campaign_devices_list(struct http_request *r); /* campaign_devices.c */
+void campaign_events_read(struct http_request *r);
+void campaign_export_read(struct http_request *r);
 void firmware_upload(struct http_request *r); /* firmware.c */
 void firmware_list(struct http_request *r);
 void firmware_read(struct http_request *r);
