@@ -50,6 +50,17 @@ def test_a_stopped_node_keeps_what_the_device_has(new_cyand, new_swarm, tmp_path
     assert bench.count("applied") == 1
 
 
+def test_a_node_stops_while_a_device_is_to_say_whether_it_took_it(new_cyand, new_swarm, tmp_path, redis):
+    """The device says nothing, and took nothing: it is looked at, and sent the file once more."""
+    cyand = new_cyand(**{**QUICK, "update_reboot_s": 15}, **redis.settings)
+    bench = Bench(cyand, new_swarm, tmp_path, defects={"ignore_finish": 1})
+    bench.begin(BOOTLOADER)
+    bench.wait_step("finishing")
+    assert cyand.restart_on_same_port() == 0
+    bench.wait_state("succeeded", deadline_s=240)
+    assert bench.count("applied") == 1 and bench.count("update_started") == 2
+
+
 def test_the_node_where_the_device_is_now_goes_on(new_cyand, new_swarm, tmp_path, redis):
     """The first node dies in the middle of the file; the device goes on with its session at the second."""
     first = new_cyand(node_id=0, node_lease_s=3, **QUICK, **redis.settings)
