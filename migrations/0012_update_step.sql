@@ -797,6 +797,17 @@ BEGIN
     PERFORM updates_settle(ids, ARRAY['active'], 'waiting', 'offline_since',
                            '{"sentence": "The device is offline.", "unblock": "It goes on when it connects."}', 'sweep');
     UPDATE device_update SET next_at = now() + interval '15 min' WHERE id = ANY (ids);
+    -- nothing waits, or is tried, for ever
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u
+         WHERE u.campaign_id IS NULL AND u.state IN ('pending', 'waiting') AND u.created_at < now() - interval '7 days'
+         ORDER BY u.id LIMIT 1000), ARRAY['pending', 'waiting'], 'cancelled', 'too_late',
+        '{"sentence": "The device did not take it within seven days."}', 'sweep');
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u JOIN update_step s ON s.update_id = u.id
+         WHERE u.state = 'active' AND s.state = 'backoff' AND s.started_at < now() - interval '7 days'
+         ORDER BY u.id LIMIT 1000), ARRAY['active'], 'failed', 'transport',
+        '{"sentence": "The device did not get the whole file within seven days."}', 'sweep');
     -- strangers are sent nothing
     PERFORM updates_settle(ARRAY(
         SELECT u.id FROM device_update u JOIN device d ON d.id = u.device_id

@@ -48,6 +48,7 @@ struct update_run {
     bool is_describing;               /* a describe is awaited */
     bool is_written;                  /* the row says `transferring` */
     bool wants_transferring;          /* and is to say so */
+    bool is_finishing;                /* the device was told to apply */
     struct pg_query *writing;         /* in flight, else NULL */
     struct firmware_wait *loading;    /* in flight, else NULL */
     const struct firmware_blob *blob; /* held, else NULL */

@@ -75,7 +75,8 @@ void run_leave(struct update_run *run)
         run_enter(run, RUN_LEAVING);
     pg_cancel(&run->writing);
     deadline_cancel(run->e->deadlines, &run->again);
-    if (run->transfer)
+    if (run->transfer &&
+        !run->is_finishing) /* then it takes no stop; its answer is awaited, and not written */
         device_update_stop(run->transfer);
     run_release(run);
 }

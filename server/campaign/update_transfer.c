@@ -81,6 +81,7 @@ static void on_finishing(void *arg, enum pg_err err, const struct pg_result *res
         run_write(run);
     else if (!strcmp(said, "finish")) {
         run_enter(run, RUN_FINISHING);
+        run->is_finishing = true;
         deadline_cancel(run->e->deadlines, &run->again);
         device_update_finish(run->transfer);
     } else if (!strcmp(said, "wait"))
@@ -146,6 +147,7 @@ static void on_ended(void *arg, const struct device_update_result *result)
 {
     struct update_run *run = arg;
     run->transfer = NULL;
+    run->is_finishing = false;
     run->acked_bytes = result->acked_bytes;
     run->sent_bytes = result->sent_bytes;
     if (run->state == RUN_LEAVING || run->e->closed) {

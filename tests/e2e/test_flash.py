@@ -1,76 +1,10 @@
 """A person flashes one device. What counts is what the device runs, and what it says of itself when it is back."""
 
-import json
-
 import pytest
 
 from harness.firmware import ARGON, BORON, module
-from harness.keys import new_device_id
+from harness.updates import QUICK, Bench
 from harness.waiting import wait_until
-
-QUICK = {"update_start_delay_s": 0, "update_describe_again_s": 1, "update_backoff_s": 1, "update_reboot_s": 60,
-         "update_offline_s": 60}
-OVER = ("succeeded", "already_current", "blocked", "failed", "lost", "cancelled", "superseded")
-
-
-def truth_of(path, event):
-    if not path.exists():
-        return []
-    return [line for line in map(json.loads, path.read_text().splitlines()) if line["event"] == event]
-
-
-class Bench:
-    """One Argon with system 6200 and bootloader 2700 that connects to a server; its own truth beside it."""
-
-    def __init__(self, cyand, new_swarm, tmp_path, platform=ARGON, **device):
-        self.cyand, self.id = cyand, new_device_id()
-        self.truth = tmp_path / f"truth-{self.id}"
-        described = {"id": self.id, "platform": platform, "system_version": 6200,
-                     "modules": [{"f": "b", "n": "0", "v": 2700}, {"f": "s", "n": "1", "v": 6200}, {"f": "u", "n": "1", "v": 6},
-                                 {"f": "a", "n": "0", "v": 202}, {"f": "c", "n": "0", "v": 5}], **device}
-        self.swarm = new_swarm(cyand, file=[described], truth=self.truth, time_scale=0.1)
-        self.swarm.wait_connected(1)
-        wait_until(lambda: self.runs("b") == 2700, "it is described")
-
-    @property
-    def rest(self):
-        return self.cyand.rest()
-
-    def runs(self, function):
-        modules = self.rest.ok("GET", f"/v1/devices/{self.id}/modules")["modules"]
-        return next((m["version"] for m in modules if m["f"] == function and m["store"] == "main"), None)
-
-    def flash(self, data, **options):
-        return self.rest.upload(f"/v1/devices/{self.id}", data, method="PUT", **options)
-
-    def begin(self, data):
-        answer = self.flash(data)
-        assert (answer.status, answer.json) == (200, {"id": self.id, "status": "Update started"})
-
-    def update(self):
-        return self.rest.ok("GET", f"/v1/devices/{self.id}/updates")["updates"][0]
-
-    def wait_state(self, *states, deadline_s=120):
-        def there():
-            update = self.update()
-            assert update["state"] in states or update["state"] not in OVER, update
-            return update if update["state"] in states else None
-
-        return wait_until(there, lambda: f"the update is {states}, it is {self.update()}: {self.cyand.log(20)}", deadline_s)
-
-    def wait_step(self, *states, deadline_s=120):
-        def there():
-            step = self.update()["steps"][-1]
-            return step if step["state"] in states else None
-
-        return wait_until(there, lambda: f"the step is {states}, it is {self.update()}: {self.cyand.log(20)}", deadline_s)
-
-    def told(self):
-        rows = self.cyand.query("SELECT convert_from(data, 'UTF8') FROM event WHERE name = 'spark/flash/status' ORDER BY id")
-        return [row[0] for row in rows]
-
-    def count(self, event):
-        return len(truth_of(self.truth, event))
 
 
 @pytest.fixture
@@ -192,5 +126,6 @@ def test_postgres_away_while_a_device_takes_a_file(new_cyand, new_swarm, tmp_pat
     bench.wait_step("transferring")
     own_postgres.kill()
     own_postgres.start()
+    wait_until(lambda: bench.rest.get(f"/v1/devices/{bench.id}/updates").status == 200, "the server has it again")
     bench.wait_state("succeeded", deadline_s=240)
     assert bench.count("applied") == 1 and bench.runs("b") == 3100
