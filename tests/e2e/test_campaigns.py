@@ -390,6 +390,23 @@ def test_lost_devices_hold_the_disruption_budget(story):
     check_counters(story.query)
 
 
+def test_two_nodes_are_one_tick(story, new_cyand):
+    """Both tick; together they let no more go than there are places."""
+    new_cyand(node_id=1)
+    add_devices(story.query, 1, 60)
+    campaign = story.begin(limits={"transfers": 4})
+
+    def over():
+        assert story.count(campaign, "active") <= 4
+        finish(story.query, campaign["id"])
+        return story.read(campaign)["state"] == "completed"
+
+    wait_until(over, lambda: story.read(campaign))
+    assert story.query("SELECT count(*) FROM update_event WHERE kind = 'update' AND to_state = 'active'") == [["60"]]
+    assert story.query("SELECT count(*) FROM update_event WHERE kind = 'stage' AND to_state = 'passed'") == [["1"]]
+    check_counters(story.query)
+
+
 def test_events_and_export(story):
     add_devices(story.query, 1, 2500)
     campaign = story.begin(limits={"transfers": 3})
