@@ -134,12 +134,19 @@ static enum swarm_code read_suffix(struct swarm_part *part, const uint8_t *data)
     return SWARM_CODE_OK;
 }
 
-/* A Core's firmware of before modules says nothing of itself but its CRC. */
+/* A Core's firmware of before modules says nothing of itself; it begins with a stack in RAM and code in
+ * flash. */
+static bool is_headless(const uint8_t *data, size_t data_len)
+{
+    return crc_fits(data, data_len) || (le32(data) >> 20 == 0x200 && le32(data + 4) >> 20 == 0x080);
+}
+
 static void read_headless(struct swarm_part *part)
 {
     part->function = FUNCTION_MONOLITHIC;
     part->f = letter_of(FUNCTION_MONOLITHIC);
     part->n = '0';
+    part->product_id = part->product_version = 0xffff;
 }
 
 static enum swarm_code parse_part(struct swarm_part *part, const uint8_t *data, size_t data_len)
@@ -150,14 +157,13 @@ static enum swarm_code parse_part(struct swarm_part *part, const uint8_t *data, 
         return SWARM_CODE_FORMAT;
     part->len = data_len;
     header = find_header(data, data_len, &part->len);
-    if (!header && !crc_fits(data, data_len))
-        return SWARM_CODE_FORMAT;
+    if (!header) {
+        read_headless(part);
+        return is_headless(data, data_len) ? SWARM_CODE_OK : SWARM_CODE_FORMAT;
+    }
     if (!crc_fits(data, part->len))
         return SWARM_CODE_INTEGRITY;
-    if (header)
-        read_header(part, header);
-    else
-        read_headless(part);
+    read_header(part, header);
     return read_suffix(part, data);
 }
 

@@ -195,13 +195,6 @@ END $$;
 
 -- --- inventory classes: devices of one platform with the same versions ---
 
-CREATE TABLE inventory_class (
-    sig bigint PRIMARY KEY, -- device.sig
-    platform_id integer,
-    vector jsonb NOT NULL,  -- [{"f": 2, "n": 0, "v": 1200}, ...] in order
-    first_seen timestamptz NOT NULL DEFAULT now()
-);
-
 -- The patch of a Core's CC3000 is no module it describes, but is planned as one: resource 0, whose version is major * 100 +
 -- minor. NULL when it cannot be said so.
 CREATE FUNCTION patch_number(version text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -219,11 +212,22 @@ CREATE FUNCTION device_vector(dev bytea, platform integer, cc3000_patch_version 
                AND NOT EXISTS (SELECT FROM device_module WHERE device_id = dev AND store = 0 AND func = 1 AND idx = 0)) m
 $$;
 
-CREATE FUNCTION vector_sig(platform integer, vector jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT hashtextextended(coalesce(platform::text, '') || string_agg(
-               format(';%s.%s=%s', m.value ->> 'f', m.value ->> 'n', m.value ->> 'v'), '' ORDER BY m.ordinality), 0)
+-- ';2.0=1200;4.1=1512': what the program reads, and what a class is told by.
+CREATE FUNCTION vector_text(vector jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT string_agg(format(';%s.%s=%s', m.value ->> 'f', m.value ->> 'n', m.value ->> 'v'), '' ORDER BY m.ordinality)
       FROM jsonb_array_elements(vector) WITH ORDINALITY m
 $$;
+
+CREATE TABLE inventory_class (
+    sig bigint PRIMARY KEY, -- device.sig
+    platform_id integer,
+    vector jsonb NOT NULL,  -- [{"f": 2, "n": 0, "v": 1200}, ...] in order
+    runs text NOT NULL GENERATED ALWAYS AS (vector_text(vector)) STORED,
+    first_seen timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE FUNCTION vector_sig(platform integer, vector jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE
+    RETURN hashtextextended(coalesce(platform::text, '') || vector_text(vector), 0);
 
 CREATE FUNCTION refresh_class(dev bytea) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

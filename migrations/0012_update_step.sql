@@ -22,50 +22,58 @@ CREATE INDEX device_safe_mode ON device (id) WHERE status = 'safe_mode';
 
 -- --- what of a device is compared ---
 
--- The version of each module in the main store by `func.idx`, with what else tells one state of a device from another: the hashes of
--- its modules, and what it has said of its Wi-Fi chip and application.
-CREATE FUNCTION step_vector(dev bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT coalesce(jsonb_object_agg(m.func || '.' || m.idx, m.version) FILTER (WHERE m.func IS NOT NULL), '{}')
-           || jsonb_strip_nulls(jsonb_build_object(
-                  'hash', md5(string_agg(encode(m.hash, 'hex'), ',' ORDER BY m.func, m.idx)),
-                  'cc3000', min(d.cc3000_patch_version), 'product', min(d.product_version)))
-      FROM device d LEFT JOIN device_module m ON m.device_id = d.id AND m.store = 0
+-- What a device runs, as it is planned from (device_vector), with the hashes it states.
+CREATE FUNCTION device_runs(dev bytea) RETURNS TABLE (func smallint, idx smallint, version integer, hash bytea)
+    LANGUAGE sql STABLE AS $$
+    SELECT v.f, v.n, v.v, m.hash
+      FROM device d
+     CROSS JOIN jsonb_to_recordset(device_vector(d.id, d.platform_id, d.cc3000_patch_version))
+                AS v (f smallint, n smallint, v integer)
+      LEFT JOIN device_module m ON m.device_id = dev AND m.store = 0 AND m.func = v.f AND m.idx = v.n
      WHERE d.id = dev
 $$;
+
+-- The version of each module by `func.idx`, with what else tells one state of a device from another: the hashes of its modules, and the
+-- version of its application.
+CREATE FUNCTION step_vector(dev bytea) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT coalesce(jsonb_object_agg(r.func || '.' || r.idx, r.version) FILTER (WHERE r.func IS NOT NULL), '{}')
+           || jsonb_strip_nulls(jsonb_build_object(
+                  'hash', md5(string_agg(encode(r.hash, 'hex'), ',' ORDER BY r.func, r.idx)),
+                  'product', min(d.product_version)))
+      FROM device d LEFT JOIN device_runs(dev) r ON true
+     WHERE d.id = dev
+     GROUP BY d.id
+$$;
 CREATE FUNCTION step_versions(vector jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN vector - ARRAY['hash', 'cc3000', 'product'];
+    RETURN vector - ARRAY['hash', 'product'];
 
 -- Whether a device runs what this binary brings: met, unmet, or unknown. exactly: this very binary, not a newer one. A binary of
--- before modules has no version to look for: it is met when what the device says of itself has changed since planned_modules and
--- no rule asks for a deep update any more.
-CREATE FUNCTION module_state(dev bytea, module bigint, exactly boolean, planned jsonb) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN b.version = 0 THEN
-                    CASE WHEN NOT d.requires_deep_update AND planned IS NOT NULL AND planned IS DISTINCT FROM step_vector(dev)
-                         THEN 'met' ELSE 'unmet' END
-                WHEN bool_or(w.func = 7 AND coalesce(m.version, 0) = 0) THEN 'unknown'
-                WHEN bool_and(coalesce(CASE WHEN exactly THEN m.version = w.version ELSE m.version >= w.version END, false)
-                              AND coalesce(NOT exactly OR m.hash = w.hash, true)) THEN 'met'
+-- before modules has no version to look for: it is met when what the device says of itself is not what it said before.
+CREATE FUNCTION module_state(dev bytea, module bigint, exactly boolean, before jsonb) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN b.version = 0 THEN CASE WHEN before <> step_vector(dev) THEN 'met' ELSE 'unmet' END
+                WHEN bool_or(w.func = 7 AND coalesce(r.version, 0) = 0) THEN 'unknown'
+                WHEN bool_and(coalesce(CASE WHEN exactly THEN r.version = w.version ELSE r.version >= w.version END, false)
+                              AND coalesce(NOT exactly OR r.hash = w.hash, true)) THEN 'met'
                 ELSE 'unmet' END
       FROM module_binary b
-      JOIN device d ON d.id = dev
      CROSS JOIN LATERAL (
            SELECT b.func, b.idx, b.version, b.suffix_sha256 AS hash
             UNION ALL
            SELECT c.func, c.index, c.version, NULL
              FROM jsonb_to_recordset(b.combined) AS c (func smallint, index smallint, version integer)) w
-      LEFT JOIN device_module m ON m.device_id = dev AND m.store = 0 AND m.func = w.func AND m.idx = w.idx
+      LEFT JOIN device_runs(dev) r ON r.func = w.func AND r.idx = w.idx
      WHERE b.id = module
-     GROUP BY b.version, d.requires_deep_update
+     GROUP BY b.version
 $$;
 
 -- Whether a target of the release is not on the device any more. What is unknown has not fallen.
 CREATE FUNCTION release_has_fallen(dev bytea, release bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
-        SELECT FROM release_module r
-          JOIN module_binary b ON b.id = r.module_id
+        SELECT FROM release_module t
+          JOIN module_binary b ON b.id = t.module_id
           JOIN device d ON d.id = dev AND d.platform_id = b.platform_id
-          JOIN device_module m ON m.device_id = dev AND m.store = 0 AND m.func = b.func AND m.idx = b.idx
-         WHERE r.release_id = release AND r.role = 'target' AND m.version < b.version AND NOT (m.func = 7 AND m.version = 0))
+          JOIN device_runs(dev) r ON r.func = b.func AND r.idx = b.idx
+         WHERE t.release_id = release AND t.role = 'target' AND r.version < b.version AND NOT (r.func = 7 AND r.version = 0))
 $$;
 
 -- Whether a rule says that a step of the first module may move the second.
@@ -83,15 +91,13 @@ $$;
 
 -- Modules that are below what they were, but for this binary's own and those a rule of kind collateral lets it move.
 CREATE FUNCTION modules_fallen(dev bytea, before jsonb, module bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT coalesce(jsonb_agg(jsonb_build_object('func', m.func, 'index', m.idx, 'from', (before ->> key)::integer,
-                                                 'to', m.version) ORDER BY m.func, m.idx), '[]')
-      FROM jsonb_object_keys(step_versions(before)) AS k (key)
-      JOIN device d ON d.id = dev
-      JOIN module_binary b ON b.id = module
-      JOIN device_module m ON m.device_id = dev AND m.store = 0 AND m.func || '.' || m.idx = key
-     WHERE m.version < (before ->> key)::integer AND NOT (m.func = 7 AND m.version = 0)
-       AND (m.func, m.idx) <> (b.func, b.idx)
-       AND NOT step_may_move(d.platform_id, b.func, b.idx, m.func, m.idx)
+    SELECT coalesce(jsonb_agg(jsonb_build_object('func', r.func, 'index', r.idx,
+                                                 'from', (before ->> (r.func || '.' || r.idx))::integer, 'to', r.version)
+                              ORDER BY r.func, r.idx), '[]')
+      FROM device_runs(dev) r JOIN device d ON d.id = dev JOIN module_binary b ON b.id = module
+     WHERE r.version < (before ->> (r.func || '.' || r.idx))::integer AND NOT (r.func = 7 AND r.version = 0)
+       AND (r.func, r.idx) <> (b.func, b.idx)
+       AND NOT step_may_move(d.platform_id, b.func, b.idx, r.func, r.idx)
 $$;
 
 -- --- moves ---
@@ -321,7 +327,7 @@ BEGIN
                                last_error = coalesce(step_may_start(which), 'the device connected anew')
          WHERE id = which;
         RETURN ROW('held', s.rev + 1)::step_answer;
-    ELSIF module_state(u.device_id, s.module_id, u.kind = 'flash', s.planned_modules) = 'met' THEN
+    ELSIF module_state(u.device_id, s.module_id, u.kind = 'flash', NULL) = 'met' THEN
         UPDATE update_step SET state = 'verified', rev = rev + 1, deadline_at = NULL, ended_at = now(), last_error = NULL,
                                seen_modules = step_vector(u.device_id), seen_at = now()
          WHERE id = which;
@@ -539,6 +545,9 @@ BEGIN
         RETURN ROW('again', s.rev)::step_answer;
     END IF;
     state_now := module_state(u.device_id, s.module_id, u.kind = 'flash', s.planned_modules);
+    IF b.version = 0 AND s.reboots > 0 AND d.hello_flags & 1 = 1 THEN
+        state_now := 'met'; -- its Hello says that an update was applied, and said so of no earlier one: ours clears that
+    END IF;
     IF now() < s.seen_at + again OR state_now = 'unknown' THEN
         UPDATE update_step SET next_at = greatest(now() + interval '1 s', s.seen_at + again) WHERE id = which;
         RETURN ROW('again', s.rev)::step_answer;
@@ -593,7 +602,7 @@ END $$;
 CREATE FUNCTION update_sweep(node integer, settings jsonb) RETURNS TABLE (step_id bigint) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY SELECT stop_steps(node);
-    PERFORM sweep_deadlines(settings);
+    PERFORM sweep_deadlines(node, settings);
     PERFORM sweep_reboots(node, settings);
     PERFORM sweep_updates(node, settings);
 END $$;
@@ -646,23 +655,36 @@ BEGIN
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
-CREATE FUNCTION sweep_deadlines(settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
+-- At the start of a node: what it was at when it ended is nobody's now.
+CREATE FUNCTION update_begin(node integer) RETURNS void LANGUAGE sql AS $$
+    UPDATE update_step SET deadline_at = now()
+     WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing')
+$$;
+
+CREATE FUNCTION sweep_deadlines(node integer, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     failed bigint[];
 BEGIN
-    -- the node that had them is gone, or does not get on
+    -- the node that had them is gone, does not get on, or has the device no more
     WITH late AS MATERIALIZED (
         SELECT s.id FROM update_step s
-         WHERE s.state IN ('claimed', 'starting', 'transferring') AND s.deadline_at <= now()
-         ORDER BY s.deadline_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+          JOIN device_update u ON u.id = s.update_id
+          LEFT JOIN device d ON d.id = u.device_id
+         WHERE s.state IN ('claimed', 'starting', 'transferring')
+           AND (s.deadline_at <= now() OR s.node_id <> node AND d.online AND d.node_id = node)
+         ORDER BY s.deadline_at LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE update_step s SET state = 'backoff', rev = s.rev + 1, next_at = now(), deadline_at = NULL,
                              breaks = least(s.breaks + 1, 100), last_error = 'no progress before its deadline'
       FROM late WHERE s.id = late.id;
     -- nobody knows whether it took it: its next describe says
     WITH late AS MATERIALIZED (
-        SELECT s.id, b.func FROM update_step s JOIN module_binary b ON b.id = s.module_id
-         WHERE s.state = 'finishing' AND s.deadline_at <= now()
+        SELECT s.id, b.func FROM update_step s
+          JOIN module_binary b ON b.id = s.module_id
+          JOIN device_update u ON u.id = s.update_id
+          LEFT JOIN device d ON d.id = u.device_id
+         WHERE s.state = 'finishing'
+           AND (s.deadline_at <= now() OR s.node_id <> node AND d.online AND d.node_id = node)
          ORDER BY s.deadline_at LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE update_step s SET state = 'rebooting', rev = s.rev + 1, deadline_at = now() + reboot_time(late.func, settings),
@@ -963,7 +985,8 @@ BEGIN
                            ARRAY['pending', 'waiting'], 'superseded', 'flashed_anew', NULL, actor);
     INSERT INTO device_update (kind, device_id, state, requested_by, started_at) VALUES ('flash', r.id, 'active', actor, now())
     RETURNING id INTO made;
-    INSERT INTO update_step (update_id, ord, module_id, because) VALUES (made, 0, module, '["Asked for."]');
+    INSERT INTO update_step (update_id, ord, module_id, because, planned_modules)
+    VALUES (made, 0, module, '["Asked for."]', step_vector(r.id));
     INSERT INTO update_event (update_id, device_id, actor, kind, to_state) VALUES (made, r.id, actor, 'update', 'active');
     INSERT INTO audit (actor, action, target, after)
     VALUES (actor, 'device.flash', encode(r.id, 'hex'), jsonb_build_object('update', made, 'module', module));

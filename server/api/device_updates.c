@@ -33,8 +33,8 @@ static void respond_held(struct http_request *r, const char *held_by)
     if (holder != NULL)
         set_time(holder, "since");
     respond_json(r, 409,
-                 json_pack("{sbsss[s]so}", "ok", 0, "error", "This device is being updated already.", "errors",
-                           "This device is being updated already.", "held_by",
+                 json_pack("{sbsss[s]so}", "ok", 0, "error", "This device is being updated already.",
+                           "errors", "This device is being updated already.", "held_by",
                            holder != NULL ? holder : json_null()));
 }
 
@@ -192,7 +192,8 @@ void updates_list(struct http_request *r)
     struct page *page = http_request_scratch(r, sizeof(*page));
 
     *page = (struct page){.page = 1, .per_page = PER_PAGE_DEFAULT};
-    if (read_count(r, "page", PAGE_MAX, &page->page) && read_count(r, "per_page", PER_PAGE_MAX, &page->per_page))
+    if (read_count(r, "page", PAGE_MAX, &page->page) &&
+        read_count(r, "per_page", PER_PAGE_MAX, &page->per_page))
         fleet_list_updates(r->api->fleet, &r->actor, http_request_device(r), (uint32_t)page->page,
                            (uint32_t)page->per_page, on_updates, r);
 }

@@ -15,7 +15,8 @@
 
 static const struct pg_statement steps_checkpoint = {
     .name = "steps_checkpoint",
-    .sql = "SELECT step_id, step_rev FROM steps_checkpoint($1::integer, $2::bigint[], $3::integer[], $4::bigint[], "
+    .sql = "SELECT step_id, step_rev FROM steps_checkpoint($1::integer, $2::bigint[], $3::integer[], "
+           "$4::bigint[], "
            "$5::bigint[])",
     .params = 5,
 };

@@ -35,8 +35,7 @@ static size_t starts_now(const struct update_engine *e)
     return starts < room ? starts : room;
 }
 
-static void give_step(struct update_engine *e, const struct pg_result *r, int row,
-                      const struct device_id *id)
+static void give_step(struct update_engine *e, const struct pg_result *r, int row, const struct device_id *id)
 {
     run_begin(e, &(struct update_run){.e = e,
                                       .device_id = *id,

@@ -17,6 +17,11 @@
 #define HEALS_MAX 10  /* at the same time, of this node */
 #define SWEEP_MS 20000
 
+static const struct pg_statement update_begin = {
+    .name = "update_begin",
+    .sql = "SELECT update_begin($1::integer)",
+    .params = 1,
+};
 static const struct pg_statement update_sweep = {
     .name = "update_sweep",
     .sql = "SELECT step_id FROM update_sweep($1::integer, $2::jsonb)",
@@ -89,7 +94,6 @@ static void on_tick(struct deadline *tick, uint64_t now_ms);
 
 static void tick_again(struct update_engine *e)
 {
-    e->is_ticking = false;
     if (!e->closed)
         deadline_set(e->deadlines, &e->tick, clock_ms() + TICK_MS, on_tick);
 }
@@ -133,11 +137,24 @@ static void on_swept(void *arg, enum pg_err err, const struct pg_result *result)
         update_claim(e, on_claimed);
 }
 
+static void on_begun(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct update_engine *e = arg;
+    if (err == PG_REFUSED)
+        log_error("update.begin_refused sqlstate=%s", pg_sqlstate(result));
+    e->has_begun = err == PG_OK;
+    tick_again(e);
+}
+
 static void on_tick(struct deadline *tick, uint64_t now_ms)
 {
     struct update_engine *e = (struct update_engine *)((char *)tick - offsetof(struct update_engine, tick));
     struct update_number node;
-    e->is_ticking = true;
+    if (!e->has_begun) {
+        pg_exec(e->pg, &update_begin, (struct pg_param[]){update_int(&node, e->node_id)}, UPDATE_STATEMENT_MS,
+                PG_RETRY, on_begun, e);
+        return;
+    }
     update_checkpoint(e, now_ms);
     pg_exec(e->pg, &update_sweep,
             (struct pg_param[]){update_int(&node, e->node_id), pg_text(e->settings_json)}, SWEEP_MS, PG_RETRY,
@@ -167,7 +184,8 @@ bool update_engine_is_idle(const struct update_engine *e)
 {
     const struct update_run *run;
     DL_FOREACH (e->runs, run)
-        if (run->state != RUN_FINISHING) /* its answer is not heard any more: its row says all there is to say */
+        if (run->state !=
+            RUN_FINISHING) /* its answer is not heard any more: its row says all there is to say */
             return false;
     return e->pending_count == 0;
 }

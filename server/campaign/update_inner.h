@@ -11,8 +11,8 @@
 #include "fleet/fleet.h"
 #include "store/pg.h"
 
-#define UPDATE_LOOKS_MAX 400    /* describes asked for and plans made at the same time */
-#define UPDATE_LEASE_S 60       /* for what is given out until it has moved */
+#define UPDATE_LOOKS_MAX 400 /* describes asked for and plans made at the same time */
+#define UPDATE_LEASE_S 60    /* for what is given out until it has moved */
 #define UPDATE_DESCRIBE_MS 30000
 #define UPDATE_STATEMENT_MS 5000
 #define UPDATE_AGAIN_MS 1000
@@ -45,13 +45,13 @@ struct update_run {
     int32_t rev; /* of the step's row, as far as is known */
     uint8_t function;
     enum run_state state;
-    bool is_describing;             /* a describe is awaited */
-    bool is_written;                /* the row says `transferring` */
-    bool wants_transferring;        /* and is to say so */
-    struct pg_query *writing;       /* in flight, else NULL */
-    struct firmware_wait *loading;  /* in flight, else NULL */
+    bool is_describing;               /* a describe is awaited */
+    bool is_written;                  /* the row says `transferring` */
+    bool wants_transferring;          /* and is to say so */
+    struct pg_query *writing;         /* in flight, else NULL */
+    struct firmware_wait *loading;    /* in flight, else NULL */
     const struct firmware_blob *blob; /* held, else NULL */
-    struct device_update *transfer; /* borrowed; NULL unless under way */
+    struct device_update *transfer;   /* borrowed; NULL unless under way */
     uint32_t start_bytes, acked_bytes, told_bytes;
     uint64_t sent_bytes, told_ms, held_ms;
     struct deadline again;
@@ -81,13 +81,13 @@ struct update_engine {
     struct metrics *metrics;
     struct update_settings settings;
     uint32_t node_id;
-    char who[24];        /* `node/N` */
+    char who[24]; /* `node/N` */
     char settings_json[192];
     struct deadline tick;
     uint64_t opens_ms; /* the first update begins no earlier */
     uint32_t ticks;
-    bool is_ticking;       /* a statement of the tick is in flight */
-    bool is_checkpointing; /* and one of the checkpoints */
+    bool has_begun;        /* what an earlier process was at is free */
+    bool is_checkpointing; /* a statement of the checkpoints is in flight */
     bool stopped, closed;
     struct update_run *runs; /* ours */
     struct update_look *looks;

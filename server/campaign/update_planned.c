@@ -34,7 +34,7 @@ static void on_written(void *arg, enum pg_err err, const struct pg_result *resul
 }
 
 struct planned {
-    const char *outcome, *reason;  /* static; reason NULL unless blocked */
+    const char *outcome, *reason;     /* static; reason NULL unless blocked */
     json_t *detail, *steps, *because; /* ours */
     int64_t module_id, sig;
     bool has_sig;

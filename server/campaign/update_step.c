@@ -278,7 +278,8 @@ void run_write_end(struct update_run *run)
         pg_text(run->e->settings_json),
     };
     /* done twice it finds itself done: the rev has moved on */
-    run->writing = pg_exec(run->e->pg, &step_ended, params, UPDATE_STATEMENT_MS, PG_RETRY, on_end_written, run);
+    run->writing =
+        pg_exec(run->e->pg, &step_ended, params, UPDATE_STATEMENT_MS, PG_RETRY, on_end_written, run);
 }
 
 void run_tell(struct update_run *run, const char *end, const char *message, int32_t code, bool is_final)

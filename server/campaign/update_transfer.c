@@ -152,7 +152,7 @@ static void on_ended(void *arg, const struct device_update_result *result)
         run_leave(run);
         return;
     }
-    const char *message = *result->message ? result->message
+    const char *message = *result->message           ? result->message
                           : result->device_code != 0 ? device_update_code_text(result->device_code)
                                                      : "";
     run_tell(run, device_update_end_name(result->end), message, result->device_code,

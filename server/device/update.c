@@ -78,7 +78,9 @@ static void tell_end(struct device_update *update)
     pacer->ended[result.end]->value++;
     device->update = NULL;
     free(update);
-    ask_next_turn(device); /* what waited meanwhile */
+    /* What waited meanwhile; not of a device that is about to reset: it may be asked when it is back. */
+    if (result.end != DEVICE_UPDATE_VALIDATED && result.end != DEVICE_UPDATE_UNKNOWN)
+        ask_next_turn(device);
     ops->ended(arg, &result);
 }
 

@@ -6,6 +6,10 @@
 
 #include "device/update_inner.h"
 
+_Static_assert(sizeof(((struct update_pacer *)0)->ended) / sizeof(struct metric *) ==
+                   DEVICE_UPDATE_STOPPED + 1,
+               "one for each end");
+
 void update_pacer_init(struct update_pacer *pacer, struct deadlines *deadlines, struct metrics *metrics)
 {
     char label[48];

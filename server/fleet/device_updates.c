@@ -80,8 +80,9 @@ void fleet_flash_device(struct fleet *f, const struct fleet_actor *actor, const 
     struct fleet_number user, module;
     wait->done.flash = done;
     struct pg_param params[] = {
-        fleet_int(&user, actor->user_id), pg_text(actor->user_name),     fleet_bool(device_get_sees_all(actor)),
-        pg_text(which),                   fleet_int(&module, module_id),
+        fleet_int(&user, actor->user_id),       pg_text(actor->user_name),
+        fleet_bool(device_get_sees_all(actor)), pg_text(which),
+        fleet_int(&module, module_id),
     };
     pg_exec(f->pg, &create_flash, params, fleet_patience_ms(f), PG_AGAIN, on_flash, wait);
 }
@@ -115,8 +116,10 @@ void fleet_list_updates(struct fleet *f, const struct fleet_actor *actor, const 
         return;
     }
     struct pg_param params[] = {
-        fleet_int(&user, actor->user_id), fleet_bool(device_get_sees_all(actor)),
-        pg_text(which),                   fleet_int(&skip, (int64_t)(page - 1) * per_page),
+        fleet_int(&user, actor->user_id),
+        fleet_bool(device_get_sees_all(actor)),
+        pg_text(which),
+        fleet_int(&skip, (int64_t)(page - 1) * per_page),
         fleet_int(&most, per_page),
     };
     pg_exec(f->pg, &device_updates, params, fleet_patience_ms(f), PG_RETRY, on_updates, wait);
@@ -151,8 +154,9 @@ void fleet_cancel_update(struct fleet *f, const struct fleet_actor *actor, const
         return;
     }
     struct pg_param params[] = {
-        fleet_int(&user, actor->user_id), pg_text(actor->user_name),     fleet_bool(device_get_sees_all(actor)),
-        pg_text(which),                   fleet_int(&update, update_id),
+        fleet_int(&user, actor->user_id),       pg_text(actor->user_name),
+        fleet_bool(device_get_sees_all(actor)), pg_text(which),
+        fleet_int(&update, update_id),
     };
     pg_exec(f->pg, &cancel_update, params, fleet_patience_ms(f), PG_AGAIN, on_cancelled, wait);
 }

@@ -1,5 +1,5 @@
-/* device_updates.h: what people ask of the updates of one device: to flash a binary to it now, what there was,
- * to end one. What becomes of it is the matter of campaign/.
+/* device_updates.h: what people ask of the updates of one device: to flash a binary to it now, what there
+ * was, to end one. What becomes of it is the matter of campaign/.
  *
  * Every call answers exactly once, from the loop. Strings are borrowed, valid during the callback. */
 #ifndef CYAN_FLEET_DEVICE_UPDATES_H

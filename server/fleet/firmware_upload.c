@@ -152,7 +152,7 @@ static void on_looked_at(uv_work_t *work, int status)
     }
     DL_DELETE(u->f->uploads, u);
     if (!u->fine) {
-        log_info("firmware.refused by=%s why=\"%s\"", u->actor, u->why);
+        log_info("firmware.refused why=\"%s\"", u->why);
         fail(u, FLEET_INVALID);
         return;
     }

@@ -20,6 +20,8 @@
 
 #define CLASSES_TIMEOUT_MS 30000
 
+/* One row, and Postgres knows it. */
+#define REVISION "(SELECT (SELECT rev FROM planning_revision) AS rev) p"
 /* The number counts before the name: a release may be named like the number of another. */
 #define RELEASE_ROW(which)                                                                                   \
     "LEFT JOIN LATERAL (SELECT * FROM release t WHERE t.name = " which " OR t.id = CASE WHEN " which         \
@@ -28,16 +30,16 @@
 static const struct pg_statement ask_device = {
     .name = "planner_device",
     .sql = "SELECT p.rev, rel.id, rel.name, rel.state, r.code, d.id, d.sig, d.platform_id,"
-           " device_vector(d.id, d.platform_id, d.cc3000_patch_version)"
-           " FROM planning_revision p CROSS JOIN find_device($1::bigint, $2::boolean, $3::text) r"
+           " vector_text(device_vector(d.id, d.platform_id, d.cc3000_patch_version))"
+           " FROM " REVISION " CROSS JOIN find_device($1::bigint, $2::boolean, $3::text) r"
            " LEFT JOIN device d ON d.id = r.id " RELEASE_ROW("$4::text"),
     .params = 4,
 };
 /* One row at least, so that the release is always told. */
 static const struct pg_statement ask_classes = {
     .name = "planner_classes",
-    .sql = "SELECT p.rev, rel.id, rel.name, rel.state, g.sig, g.n, c.platform_id, c.vector"
-           " FROM planning_revision p " RELEASE_ROW(
+    .sql = "SELECT p.rev, rel.id, rel.name, rel.state, g.sig, g.n, c.platform_id, c.runs"
+           " FROM " REVISION " " RELEASE_ROW(
                "$2::text") " LEFT JOIN (SELECT sig, count(*) AS n FROM selected_devices($1::jsonb) GROUP BY "
                            "sig) g"
                            " ON true LEFT JOIN inventory_class c ON c.sig = g.sig"
@@ -63,7 +65,7 @@ static const struct pg_statement ask_book = {
            "'code'), '[]')"
            " FROM transition_rule t FULL JOIN jsonb_array_elements(coalesce($2::jsonb, '[]')) n (v)"
            " ON n.v ->> 'code' = t.code WHERE coalesce((n.v ->> 'enabled')::boolean, t.enabled, true))"
-           " FROM planning_revision p " RELEASE_ROW("$1::text"),
+           " FROM " REVISION " " RELEASE_ROW("$1::text"),
     .params = 2,
 };
 
@@ -293,16 +295,17 @@ static void find_book(struct job *job, int64_t release_id, int64_t rev)
 
 void planner_read_vector(struct plan_vector *from, const char *text, int64_t platform_id)
 {
-    json_t *list = json_loads(text, 0, NULL), *one; /* NULL: never described */
-    size_t i;
+    unsigned function, index, version;
+    int taken = 0;
     *from = (struct plan_vector){.platform_id = (uint16_t)platform_id};
-    if (json_array_size(list) <= PLAN_MODULES_MAX)
-        json_array_foreach (list, i, one)
-            from->modules[from->count++] =
-                (struct plan_module){.function = (uint8_t)json_integer_value(json_object_get(one, "f")),
-                                     .index = (uint8_t)json_integer_value(json_object_get(one, "n")),
-                                     .version = (uint16_t)json_integer_value(json_object_get(one, "v"))};
-    json_decref(list);
+    for (; sscanf(text, ";%3u.%3u=%5u%n", &function, &index, &version, &taken) == 3; text += taken) {
+        if (from->count == PLAN_MODULES_MAX) {
+            from->count = 0;
+            return;
+        }
+        from->modules[from->count++] = (struct plan_module){
+            .function = (uint8_t)function, .index = (uint8_t)index, .version = (uint16_t)version};
+    }
 }
 
 static bool check_device(struct job *job, const struct pg_result *result)

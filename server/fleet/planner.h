@@ -71,7 +71,7 @@ json_t *planner_modules_json(const struct plan_vector *vector);  /* [{"f": "b", 
 json_t *planner_class_json(const struct planner_answer *answer); /* a row of "classes" */
 /* {"devices":, "by_outcome":, "blocked":, "bytes":, "classes": [..], "classes_not_shown":}: counted over all
  * classes, of which those with the most devices are shown. */
-#define PLANNER_CLASSES_SHOWN 200
+#define PLANNER_CLASSES_SHOWN 100
 json_t *planner_summary_json(const struct planner_answer *classes, size_t count, uint64_t total);
 char *planner_sentence(const struct planner_answer *answer);           /* from malloc, the caller's */
 const char *planner_outcome_name(const struct planner_answer *answer); /* current, steps, blocked */

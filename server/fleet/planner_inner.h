@@ -6,7 +6,7 @@
 #include "fleet/planner_book.h"
 #include "fleet/room.h"
 
-/* text: JSON as inventory_class.vector; "" when nothing was described. More modules than can be planned with
+/* text: of vector_text(); "" when nothing was described. More modules than can be planned with
  * count as nothing known. */
 void planner_read_vector(struct plan_vector *from, const char *text, int64_t platform_id);
 

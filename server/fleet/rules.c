@@ -35,7 +35,7 @@ static const struct pg_statement change_rule = {
 /* $3: the rule is of kind deep_update_needed. */
 static const struct pg_statement test_rule = {
     .name = "rule_test",
-    .sql = "SELECT g.sig, g.n, c.vector FROM ("
+    .sql = "SELECT g.sig, g.n, c.runs FROM ("
            "SELECT sig, devices AS n FROM deep_update_classes($1::integer, $2::jsonb) WHERE $3::boolean"
            " UNION ALL SELECT sig, count(*) FROM selected_devices(jsonb_build_object('platform_id',"
            " jsonb_build_array($1::integer))) WHERE NOT $3::boolean GROUP BY sig"

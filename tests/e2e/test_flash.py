@@ -192,5 +192,6 @@ def test_postgres_away_while_a_device_takes_a_file(new_cyand, new_swarm, tmp_pat
     bench.wait_step("transferring")
     own_postgres.kill()
     own_postgres.start()
+    wait_until(lambda: bench.rest.get(f"/v1/devices/{bench.id}/updates").status == 200, "the server has it again")
     bench.wait_state("succeeded", deadline_s=240)
     assert bench.count("applied") == 1 and bench.runs("b") == 3100

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "api_fake_fleet.h"
+#include "fake_firmware.h"
 #include "base/clock.h"
 
 #define ANSWER_TIMEOUT_S 20

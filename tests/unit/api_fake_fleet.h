@@ -9,6 +9,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "api_fake_plans.h"
 #include "base/mem.h"
 #include "fleet/device_change.h"
 #include "fleet/person_event.h"

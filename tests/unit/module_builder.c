@@ -118,7 +118,8 @@ struct built module_combine(const struct built *first, const struct built *secon
     memcpy(out.data, first->data, first->len);
     out.data[header_of(first) + 9] |= MODULE_FLAG_COMBINED;
     module_rehash(&out);
-    memcpy(out.data + first->len, second->data, second->len);
+    if (second->len)
+        memcpy(out.data + first->len, second->data, second->len);
     out.len += second->len;
     return out;
 }

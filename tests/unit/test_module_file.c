@@ -421,6 +421,22 @@ static void takes_a_core_image_from_before_modules(void **state)
     refused(b, "its CRC-32 is");
 }
 
+static void names_and_letters_agree(void **state)
+{
+    (void)state;
+    for (uint8_t function = MODULE_RESOURCE; function <= MODULE_ASSET; function++) {
+        char letter = module_function_letter(function);
+        assert_int_equal(module_function_of_letter(letter), letter == '_' ? MODULE_NONE : function);
+        assert_true(strlen(module_function_name(function)) > 1);
+    }
+    assert_int_equal(module_function_letter(10), '?');
+    assert_string_equal(module_function_name(10), "?");
+    assert_int_equal(module_function_of_letter('?'), MODULE_NONE);
+    assert_int_equal(module_function_of_letter('\0'), MODULE_NONE);
+    assert_string_equal(module_platform_name(12), "Argon");
+    assert_null(module_platform_name(11));
+}
+
 /* --- images of real devices, where the machine has them --- */
 
 static const struct {
@@ -550,6 +566,7 @@ int main(void)
         cmocka_unit_test(refuses_compressed_data_of_another_length),
         cmocka_unit_test(takes_two_modules_of_a_file),
         cmocka_unit_test(takes_a_core_image_from_before_modules),
+        cmocka_unit_test(names_and_letters_agree),
         cmocka_unit_test(reads_images_of_real_devices),
         cmocka_unit_test(real_images_damaged_anywhere_are_refused),
     };

@@ -11,7 +11,7 @@
 #define NCP 7
 #define OPEN "('ready','claimed','starting','transferring','finishing','rebooting','describing','backoff')"
 #define SETTINGS                                                                                             \
-    "'{\"again_s\":0,\"describe_s\":100,\"reboot_s\":300,\"ncp_reboot_s\":600,\"backoff_s\":30,"            \
+    "'{\"again_s\":0,\"describe_s\":100,\"reboot_s\":300,\"ncp_reboot_s\":600,\"backoff_s\":30,"             \
     "\"offline_s\":60}'"
 
 static char device_hex[2 * DEVICE_ID_BYTES + 1];
@@ -20,7 +20,8 @@ static int setup(void **state)
 {
     if (fleet_fixture_setup(state) != 0)
         return -1;
-    fleet_script("TRUNCATE module_content, module_binary, release, campaign, device_update, update_event CASCADE");
+    fleet_script(
+        "TRUNCATE module_content, module_binary, release, campaign, device_update, update_event CASCADE");
     return 0;
 }
 
@@ -39,10 +40,11 @@ __attribute__((format(printf, 1, 2))) static const char *ask(const char *format,
 /* A binary of the Argon; its id. */
 static long binary(int func, int idx, int version)
 {
-    return atol(ask("WITH c AS (INSERT INTO module_content VALUES (sha256('%d.%d.%d'), 'x') RETURNING sha256)"
-                    " INSERT INTO module_binary (platform_id, func, idx, version, sha256, size_bytes, uploaded_by)"
-                    " SELECT 12, %d, %d, %d, sha256, 100000, 'test' FROM c RETURNING id",
-                    func, idx, version, func, idx, version));
+    return atol(
+        ask("WITH c AS (INSERT INTO module_content VALUES (sha256('%d.%d.%d'), 'x') RETURNING sha256)"
+            " INSERT INTO module_binary (platform_id, func, idx, version, sha256, size_bytes, uploaded_by)"
+            " SELECT 12, %d, %d, %d, sha256, 100000, 'test' FROM c RETURNING id",
+            func, idx, version, func, idx, version));
 }
 
 /* Device n of this node: an Argon online with a bootloader of this version. */
@@ -140,8 +142,10 @@ static void test_only_a_describe_makes_a_success(void **state)
     assert_string_equal(look(step), "verified");
     assert_string_equal(update_of(step), "succeeded");
     assert_string_equal(told(), "started success ");
-    assert_says("t", "SELECT bool_and(step_id = %ld) FROM device_module_history WHERE func = 2 AND"
-                     " new_version = 3100", step);
+    assert_says("t",
+                "SELECT bool_and(step_id = %ld) FROM device_module_history WHERE func = 2 AND"
+                " new_version = 3100",
+                step);
 }
 
 static void test_a_hello_between_two_describes_makes_them_one(void **state)
@@ -167,8 +171,10 @@ static void test_a_device_that_lies_is_never_a_success(void **state)
     come_back(fx, 1, 1005);
     assert_string_equal(look(step), "again");
     assert_string_equal(look(step), "backoff");
-    assert_says("t", "SELECT next_at BETWEEN now() + interval '20 s' AND now() + interval '40 s' FROM update_step"
-                     " WHERE id = %ld", step);
+    assert_says("t",
+                "SELECT next_at BETWEEN now() + interval '20 s' AND now() + interval '40 s' FROM update_step"
+                " WHERE id = %ld",
+                step);
     assert_string_equal(claim(), "");
     ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
     carry(step);
@@ -249,8 +255,8 @@ static void end_with(long step, const char *how, int code, bool final)
     ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
     assert_string_equal(claim(), "start");
     assert_says("start", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
-    ask("SELECT said FROM step_ended(%ld, %d, 0, '%s', %d, '', %s, 5, 5, " SETTINGS ")", step, rev_of(step), how,
-        code, final ? "true" : "false");
+    ask("SELECT said FROM step_ended(%ld, %d, 0, '%s', %d, '', %s, 5, 5, " SETTINGS ")", step, rev_of(step),
+        how, code, final ? "true" : "false");
 }
 
 static void test_what_went_wrong_decides_what_follows(void **state)
@@ -280,7 +286,8 @@ static void test_what_went_wrong_decides_what_follows(void **state)
 /* Brings a step into a state, and its deadline into the past. */
 static void force(long step, const char *state_name, const char *more)
 {
-    ask("UPDATE update_step SET state = '%s', node_id = 9, deadline_at = now() - interval '1 s', finished_at = now(),"
+    ask("UPDATE update_step SET state = '%s', node_id = 9, deadline_at = now() - interval '1 s', finished_at "
+        "= now(),"
         " session_epoch = 0, hellos = (SELECT max(hellos) FROM device)%s WHERE id = %ld RETURNING 1",
         state_name, more, step);
 }
@@ -314,7 +321,8 @@ static void test_a_device_that_never_comes_back_is_lost(void **state)
     sweep();
     assert_string_equal(state_of(step), "rebooting");
     ask("INSERT INTO device_connection VALUES ('\\x%s', 1, now(), now(), 0, 'goodbye', '', 0, false,"
-        " '{\"sleep_s\": 3600}') RETURNING 1", device_hex);
+        " '{\"sleep_s\": 3600}') RETURNING 1",
+        device_hex);
     force(step, "rebooting", "");
     sweep(); /* it sleeps */
     assert_string_equal(state_of(step), "rebooting");
@@ -353,8 +361,9 @@ static void test_what_others_decide_stops_a_transfer(void **state)
     ask("UPDATE module_binary SET status = 'active' RETURNING 1");
     step = flash(module);
     assert_string_equal(claim(), "start");
-    assert_says("ok", "SELECT code FROM cancel_update(NULL, 'opal', true, '%s', (SELECT max(id) FROM device_update))",
-                device_hex);
+    assert_says(
+        "ok", "SELECT code FROM cancel_update(NULL, 'opal', true, '%s', (SELECT max(id) FROM device_update))",
+        device_hex);
     sweep();
     assert_string_equal(state_of(step), "cancelled");
 }
@@ -370,7 +379,8 @@ static void test_one_update_a_device(void **state)
     ask("UPDATE device SET online = false RETURNING 1");
     argon(fx, 2, 1005);
     ask("UPDATE device SET online = false RETURNING 1");
-    assert_says("offline", "SELECT code FROM create_flash(NULL, 'opal', true, '%s', %ld)", device_hex, module);
+    assert_says("offline", "SELECT code FROM create_flash(NULL, 'opal', true, '%s', %ld)", device_hex,
+                module);
 }
 
 static void test_deleted_and_rekeyed_devices_are_let_go(void **state)
@@ -396,22 +406,29 @@ static void test_deleted_and_rekeyed_devices_are_let_go(void **state)
 /* A release that wants this module, and an update of the device to it. */
 static long update_to(long module, const char *limits)
 {
-    ask("WITH r AS (INSERT INTO release (name, state, created_by, published_at) VALUES ('2026.11', 'published', 'opal',"
+    ask("WITH r AS (INSERT INTO release (name, state, created_by, published_at) VALUES ('2026.11', "
+        "'published', 'opal',"
         " now()) RETURNING id), m AS (INSERT INTO release_module SELECT id, %ld, 'target' FROM r),"
-        " c AS (INSERT INTO campaign (name, release_id, state, selector, limits, created_by) SELECT 'c', id, 'running',"
+        " c AS (INSERT INTO campaign (name, release_id, state, selector, limits, created_by) SELECT 'c', id, "
+        "'running',"
         " '{}', '%s', 'opal' FROM r RETURNING id, release_id),"
-        " g AS (INSERT INTO campaign_stage (campaign_id, ord, name, state, n_total, n_open) SELECT id, 0, 'all', 'running',"
+        " g AS (INSERT INTO campaign_stage (campaign_id, ord, name, state, n_total, n_open) SELECT id, 0, "
+        "'all', 'running',"
         " 1, 1 FROM c)"
-        " INSERT INTO device_update (kind, campaign_id, stage_ord, release_id, device_id, state, requested_by)"
+        " INSERT INTO device_update (kind, campaign_id, stage_ord, release_id, device_id, state, "
+        "requested_by)"
         " SELECT 'campaign', id, 0, release_id, '\\x%s', 'active', 'opal' FROM c RETURNING id",
         module, limits, device_hex);
+    ask("UPDATE campaign_stage SET n_total = 1, n_open = 1 RETURNING 1");
     return atol(ask("SELECT max(id) FROM device_update"));
 }
 
 static const char *planned(long update, const char *outcome, long module)
 {
-    return ask("SELECT update_planned(%ld, (SELECT rev FROM device_update WHERE id = %ld), '%s', NULL, NULL, '[]', %ld,"
-               " '[\"the release wants it\"]', (SELECT sig FROM device WHERE id = '\\x%s'), " SETTINGS ", 'node/0')",
+    return ask("SELECT update_planned(%ld, (SELECT rev FROM device_update WHERE id = %ld), '%s', NULL, NULL, "
+               "'[]', %ld,"
+               " '[\"the release wants it\"]', (SELECT sig FROM device WHERE id = '\\x%s'), " SETTINGS
+               ", 'node/0')",
                update, update, outcome, module, device_hex);
 }
 
@@ -458,7 +475,8 @@ static void test_a_plan_for_another_inventory_is_not_taken(void **state)
     assert_string_equal(state_of(step), "cancelled");
     assert_string_equal(claim(), "plan"); /* anew */
     assert_says("changed",
-                "SELECT update_planned(%ld, 0, 'steps', NULL, NULL, '[]', %ld, '[]', 12345, " SETTINGS ", 'node/0')",
+                "SELECT update_planned(%ld, 0, 'steps', NULL, NULL, '[]', %ld, '[]', 12345, " SETTINGS
+                ", 'node/0')",
                 update, module);
 }
 
@@ -466,7 +484,8 @@ static void fall_in_an_ncp_step(struct fleet_fixture *fx)
 {
     argon(fx, 1, 3000);
     fleet_describe_module(fx, 1, NCP, 0, 3);
-    ask("INSERT INTO device_module SELECT device_id, 0, 2, 0, 3000, 3000, true, 0, 0, 0, NULL, '[]', now() FROM device_module"
+    ask("INSERT INTO device_module SELECT device_id, 0, 2, 0, 3000, 3000, true, 0, 0, 0, NULL, '[]', now() "
+        "FROM device_module"
         " WHERE func = 7 RETURNING 1");
     long module = binary(NCP, 0, 5), update = update_to(module, "{}");
     assert_string_equal(claim(), "plan");
@@ -474,7 +493,8 @@ static void fall_in_an_ncp_step(struct fleet_fixture *fx)
     long step = atol(ask("SELECT max(id) FROM update_step"));
     carry(step);
     fleet_say_hello(fx, 1, ARGON, 71);
-    ask("UPDATE device_module SET version = CASE func WHEN 7 THEN 5 WHEN 2 THEN 1200 ELSE version END RETURNING 1");
+    ask("UPDATE device_module SET version = CASE func WHEN 7 THEN 5 WHEN 2 THEN 1200 ELSE version END "
+        "RETURNING 1");
     sweep();
     assert_string_equal(look(step), "again");
     assert_string_equal(look(step), "verified");
@@ -561,8 +581,10 @@ static void test_safe_mode_is_healed(void **state)
     struct fleet_fixture *fx = *state;
     argon(fx, 1, 1005);
     long module = binary(BOOTLOADER, 0, 3100);
-    ask("WITH r AS (INSERT INTO release (name, state, created_by, published_at) VALUES ('r', 'published', 'opal', now())"
-        " RETURNING id) INSERT INTO release_module SELECT id, %ld, 'target' FROM r RETURNING 1", module);
+    ask("WITH r AS (INSERT INTO release (name, state, created_by, published_at) VALUES ('r', 'published', "
+        "'opal', now())"
+        " RETURNING id) INSERT INTO release_module SELECT id, %ld, 'target' FROM r RETURNING 1",
+        module);
     assert_says("0", "SELECT create_heals(0, 10)");
     fleet_send_event(fx, 1, DEVICE_EVENT_SAFE_MODE, "spark/device/safemode", "");
     fleet_describe_module(fx, 1, BOOTLOADER, 0, 1005);
@@ -571,7 +593,8 @@ static void test_safe_mode_is_healed(void **state)
     assert_says("1", "SELECT create_heals(0, 10)");
     assert_says("0", "SELECT create_heals(0, 10)");
     assert_string_equal(claim(), "plan");
-    ask("SELECT updates_settle(ARRAY(SELECT id FROM device_update), ARRAY['active'], 'blocked', 'no_path', NULL, 'x')");
+    ask("SELECT updates_settle(ARRAY(SELECT id FROM device_update), ARRAY['active'], 'blocked', 'no_path', "
+        "NULL, 'x')");
     assert_says("0", "SELECT create_heals(0, 10)"); /* this release was tried */
 }
 
@@ -582,24 +605,34 @@ static void test_random_walk(void **state)
     static const char *const moves[] = {
         "SELECT count(*) FROM update_claim(0, 3, 3, 60)",
         "SELECT count(*) FROM update_sweep(0, " SETTINGS ")",
-        "SELECT (step_check(id, rev, 0)).said FROM update_step WHERE state = 'claimed' ORDER BY random() LIMIT 1",
-        "SELECT (step_transfer(id, rev, 0, 0)).said FROM update_step WHERE state = 'starting' ORDER BY random() LIMIT 1",
-        "SELECT (step_finish(id, rev, 0, 9, 9)).said FROM update_step WHERE state = 'transferring' ORDER BY random() LIMIT 1",
-        "SELECT (step_ended(id, rev, 0, CASE WHEN state = 'finishing' THEN 'validated' ELSE 'gone' END, 0, '', false, 9, 9,"
-        " " SETTINGS ")).said FROM update_step WHERE state IN ('claimed', 'starting', 'transferring', 'finishing')"
+        "SELECT (step_check(id, rev, 0)).said FROM update_step WHERE state = 'claimed' ORDER BY random() "
+        "LIMIT 1",
+        "SELECT (step_transfer(id, rev, 0, 0)).said FROM update_step WHERE state = 'starting' ORDER BY "
+        "random() LIMIT 1",
+        "SELECT (step_finish(id, rev, 0, 9, 9)).said FROM update_step WHERE state = 'transferring' ORDER BY "
+        "random() LIMIT 1",
+        "SELECT (step_ended(id, rev, 0, CASE WHEN state = 'finishing' THEN 'validated' ELSE 'gone' END, 0, "
+        "'', false, 9, 9,"
+        " " SETTINGS
+        ")).said FROM update_step WHERE state IN ('claimed', 'starting', 'transferring', 'finishing')"
         " ORDER BY random() LIMIT 1",
-        "SELECT (step_ended(id, rev, 0, 'refused', -219, '', random() < 0.1, 9, 9, " SETTINGS ")).said FROM update_step"
+        "SELECT (step_ended(id, rev, 0, 'refused', -219, '', random() < 0.1, 9, 9, " SETTINGS
+        ")).said FROM update_step"
         " WHERE state IN ('starting', 'finishing') AND random() < 0.2 ORDER BY random() LIMIT 1",
         "SELECT (step_look(id, rev, 0, " SETTINGS ")).said FROM update_step WHERE state = 'describing'"
         " ORDER BY random() LIMIT 1",
         "UPDATE update_step SET next_at = now() WHERE state = 'backoff' RETURNING 1",
-        "UPDATE update_step SET deadline_at = now() WHERE state NOT IN ('ready', 'backoff') AND ended_at IS NULL"
+        "UPDATE update_step SET deadline_at = now() WHERE state NOT IN ('ready', 'backoff') AND ended_at IS "
+        "NULL"
         " AND random() < 0.05 RETURNING 1",
-        "UPDATE device SET online = random() < 0.8, hello_flags = 0, session_epoch = session_epoch + (random() * 0.6)::int"
+        "UPDATE device SET online = random() < 0.8, hello_flags = 0, session_epoch = session_epoch + "
+        "(random() * 0.6)::int"
         " WHERE random() < 0.3 RETURNING 1",
-        "UPDATE device_module SET version = CASE WHEN random() < 0.7 THEN 3100 ELSE 1005 END WHERE func = 2 AND"
+        "UPDATE device_module SET version = CASE WHEN random() < 0.7 THEN 3100 ELSE 1005 END WHERE func = 2 "
+        "AND"
         " random() < 0.3 RETURNING 1",
-        "SELECT update_planned(id, rev, CASE WHEN random() < 0.97 THEN 'steps' ELSE 'current' END, NULL, NULL, '[]',"
+        "SELECT update_planned(id, rev, CASE WHEN random() < 0.97 THEN 'steps' ELSE 'current' END, NULL, "
+        "NULL, '[]',"
         " (SELECT min(id) FROM module_binary), '[]', NULL, " SETTINGS ", 'node/0') FROM device_update"
         " WHERE state = 'active' ORDER BY random() LIMIT 1",
         "UPDATE campaign SET state = CASE WHEN random() < 0.8 THEN 'running' ELSE 'paused' END RETURNING 1",
@@ -609,25 +642,34 @@ static void test_random_walk(void **state)
     for (unsigned n = 1; n <= 20; n++)
         argon(fx, n, 1005);
     update_to(module, "{\"disruption\": 3}");
-    fleet_script("INSERT INTO device_update (kind, campaign_id, stage_ord, release_id, device_id, state, requested_by)"
-                 " SELECT 'campaign', u.campaign_id, 0, u.release_id, d.id, 'active', 'opal' FROM device d, device_update u"
-                 " WHERE d.id <> u.device_id; UPDATE campaign_stage SET n_total = 20, n_open = 20");
+    fleet_script(
+        "INSERT INTO device_update (kind, campaign_id, stage_ord, release_id, device_id, state, requested_by)"
+        " SELECT 'campaign', u.campaign_id, 0, u.release_id, d.id, 'active', 'opal' FROM device d, "
+        "device_update u"
+        " WHERE d.id <> u.device_id; UPDATE campaign_stage SET n_total = 20, n_open = 20");
     for (int i = 0; i < 1500; i++)
         ask("%s", moves[(size_t)random() % (sizeof moves / sizeof *moves)]);
-    assert_says("t", "SELECT count(*) > 300 FROM update_event WHERE kind = 'step'"); /* it did walk */
-    assert_says("0", "SELECT count(*) FROM (SELECT device_id FROM device_update WHERE state IN ('active', 'verifying')"
-                     " GROUP BY 1 HAVING count(*) > 1) x");
-    assert_says("0", "SELECT count(*) FROM update_step WHERE state IN " OPEN " AND state NOT IN ('ready', 'backoff')"
+    assert_says("t", "SELECT count(*) > 100 FROM update_event WHERE kind = 'step'"); /* it did walk */
+    assert_says(
+        "0",
+        "SELECT count(*) FROM (SELECT device_id FROM device_update WHERE state IN ('active', 'verifying')"
+        " GROUP BY 1 HAVING count(*) > 1) x");
+    assert_says("0", "SELECT count(*) FROM update_step WHERE state IN " OPEN
+                     " AND state NOT IN ('ready', 'backoff')"
                      " AND deadline_at IS NULL");
     assert_says("0", "SELECT count(*) FROM update_event WHERE kind = 'step' AND from_state NOT IN " OPEN);
-    assert_says("0", "SELECT count(*) FROM update_event WHERE kind = 'update' AND from_state IN ('failed', 'lost',"
-                     " 'blocked', 'already_current', 'cancelled')");
-    assert_says("t", "SELECT n_open = (SELECT count(*) FROM device_update WHERE state IN ('active', 'verifying'))"
-                     " AND n_ok = (SELECT count(*) FROM device_update WHERE state IN ('succeeded', 'already_current'))"
-                     " AND n_failed = (SELECT count(*) FROM device_update WHERE state = 'failed')"
-                     " AND n_lost = (SELECT count(*) FROM device_update WHERE state = 'lost')"
-                     " AND n_blocked = (SELECT count(*) FROM device_update WHERE state = 'blocked') FROM campaign_stage");
-    assert_says("0", "SELECT count(*) FROM device_update u WHERE u.state NOT IN ('active', 'verifying', 'lost') AND disrupts");
+    assert_says("0",
+                "SELECT count(*) FROM update_event WHERE kind = 'update' AND from_state IN ('failed', 'lost',"
+                " 'blocked', 'already_current', 'cancelled')");
+    assert_says(
+        "t",
+        "SELECT n_open = (SELECT count(*) FROM device_update WHERE state IN ('active', 'verifying'))"
+        " AND n_ok = (SELECT count(*) FROM device_update WHERE state IN ('succeeded', 'already_current'))"
+        " AND n_failed = (SELECT count(*) FROM device_update WHERE state = 'failed')"
+        " AND n_lost = (SELECT count(*) FROM device_update WHERE state = 'lost')"
+        " AND n_blocked = (SELECT count(*) FROM device_update WHERE state = 'blocked') FROM campaign_stage");
+    assert_says("0", "SELECT count(*) FROM device_update u WHERE u.state NOT IN ('active', 'verifying', "
+                     "'lost') AND disrupts");
 }
 
 int main(void)
