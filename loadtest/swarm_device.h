@@ -99,7 +99,7 @@ struct swarm_device {
     struct deadline rebind, resume, cycle;
     struct swarm_pull pull;
     struct swarm_update *update; /* ours, NULL before the first one */
-    const char *reset_reason;    /* static: of the last boot */
+    const char *reset_reason;    /* static: of the last boot, until it is told */
     uint64_t event_counter;
     uint64_t started_ms; /* of this attempt to connect */
     uint64_t boot_ms;

@@ -166,6 +166,7 @@ static void tell_reset(struct swarm_device *d)
     if (!d->told_reset)
         swarm_talk_event(d, "spark/device/last_reset", d->reset_reason, true);
     d->told_reset = true;
+    d->reset_reason = "power_down"; /* of the next boot, unless that knows better */
 }
 
 static void tell_updates(struct swarm_device *d)

@@ -119,9 +119,10 @@ static const struct option options[] = {
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
-/* Variables of the same prefix that belong to ./run, the build and the tests. */
+/* Variables of the same prefix that belong to cyanctl, ./run, the build and the tests. */
 static const char *const foreign_variables[] = {
-    "CYAN_URL", "CYAN_TOKEN", "CYAN_PID", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+    "CYAN_URL",        "CYAN_TOKEN",          "CYAN_CA_FILE",   "CYAN_PID",
+    "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
 };
 #define FOREIGN_PREFIX "CYAN_TEST_"
 

@@ -212,10 +212,8 @@ static void on_blob(void *arg, enum fleet_err err, const struct firmware_blob *b
         return;
     }
     firmware_hold(blob);
-    content = (struct http_content){.data = blob->data,
-                                    .data_len = blob->data_len,
-                                    .release = release_blob,
-                                    .ctx = (void *)(uintptr_t)blob};
+    content = (struct http_content){
+        .data = blob->data, .data_len = blob->data_len, .release = release_blob, .ctx = (void *)blob};
     http_request_answer_content(r, 200, "application/octet-stream", &content);
 }
 

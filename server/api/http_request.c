@@ -438,8 +438,8 @@ void http_request_answer_content(struct http_request *r, unsigned status, const 
 {
     /* libmicrohttpd does not write into it, whatever its signature says */
     answer(r, status, content_type,
-           MHD_create_response_from_buffer_with_free_callback_cls(
-               content->data_len, (void *)(uintptr_t)content->data, content->release, content->ctx));
+           MHD_create_response_from_buffer_with_free_callback_cls(content->data_len, (void *)content->data,
+                                                                  content->release, content->ctx));
 }
 
 void http_request_abandon(struct http_request *r)

@@ -64,13 +64,10 @@ struct http_request {
     struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
     char device_text[DEVICE_ID_TEXT_SIZE];
     uint64_t started_ms;
-    bool suspended;          /* libmicrohttpd does nothing until it is resumed */
-    bool comes_with_headers; /* suspended with them: its next call brings nothing new */
-    bool is_counted;         /* in api->upload_count */
-    size_t file_max_bytes;   /* of an upload; 0: it is none */
-    struct form *form;       /* ours, of an upload while RECEIVING */
-    struct form_file file;   /* ours, of an upload that is received */
-    char *upload;            /* ours, NUL-terminated: the body as it came, unless it is a form */
+    size_t file_max_bytes; /* of an upload; 0: it is none */
+    struct form *form;     /* ours, of an upload while RECEIVING */
+    struct form_file file; /* ours, of an upload that is received */
+    char *upload;          /* ours, NUL-terminated: the body as it came, unless it is a form */
     size_t upload_len;
     uint64_t upload_seen; /* including what was not kept */
     struct http_header headers[HTTP_REQUEST_HEADERS_MAX];
@@ -79,6 +76,9 @@ struct http_request {
     unsigned status;
     void *scratch; /* ours, see http_request_scratch */
     size_t scratch_bytes;
+    bool suspended;          /* libmicrohttpd does nothing until it is resumed */
+    bool comes_with_headers; /* suspended with them: its next call brings nothing new */
+    bool is_counted;         /* in api->upload_count */
 };
 
 /* For http.c. url: the path, not decoded. */

@@ -54,6 +54,7 @@ void update_window_init(struct update_window *w, uint32_t count, uint32_t room, 
     w->count = count;
     w->room = room < UPDATE_WINDOW_MAX ? room : UPDATE_WINDOW_MAX;
     w->order = 1;
+    w->later_acked = UPDATE_LATER_ACKED;
     w->may_be_out = UPDATE_WINDOW_FIRST * UNIT;
     w->slow_start_to = UPDATE_WINDOW_MAX * UNIT;
     w->out = w->lost = (struct update_list){NONE, NONE};
@@ -133,7 +134,21 @@ struct news {
     uint32_t order; /* of the newest sending among them */
     uint32_t sent_ms;
     bool is_measure; /* that one was sent once only: else it is not known which sending arrived */
+    bool is_late;    /* of one that was taken for lost, the first sending arrived after all */
+    uint32_t now_ms; /* lower half */
 };
+
+static uint32_t elapsed_us(const struct update_slot *slot, uint32_t now_ms)
+{
+    return (now_ms - slot->sent_ms) * 1000 + 500; /* half of what the clock tells apart */
+}
+
+/* Acknowledged sooner than a round trip allows. */
+static bool is_of_first_sending(const struct update_window *w, const struct update_slot *slot,
+                                uint32_t now_ms)
+{
+    return slot->state == OUT && slot->sent_again && elapsed_us(slot, now_ms) < w->rtt_best_us / 4 * 3;
+}
 
 static void take_had(struct update_window *w, uint32_t chunk, struct news *news)
 {
@@ -143,15 +158,26 @@ static void take_had(struct update_window *w, uint32_t chunk, struct news *news)
     if (slot->state == HAD)
         return;
     must(slot->state == OUT || slot->state == LOST);
+    bool of_first = is_of_first_sending(w, slot, news->now_ms);
+    news->is_late = news->is_late || of_first || (slot->state == LOST && w->timeouts == 0 && !w->is_probed);
     take_out(w, slot->state == OUT ? &w->out : &w->lost, at);
     w->out_count -= slot->state == OUT;
     slot->state = HAD;
     news->count++;
-    if (slot->order >= news->order) {
+    if (slot->order >= news->order && !of_first) { /* of_first: its newest sending is on its way still */
         news->order = slot->order;
         news->sent_ms = slot->sent_ms;
         news->is_measure = !slot->sent_again;
     }
+}
+
+/* Chunks overtake each other on this way: more patience from here on, and the loss was none. */
+static void forgive(struct update_window *w)
+{
+    if (w->later_acked < UPDATE_LATER_MOST)
+        w->later_acked *= 2;
+    if (w->may_be_out < w->before_loss)
+        w->may_be_out = w->before_loss;
 }
 
 static void measure(struct update_window *w, uint32_t rtt_us)
@@ -195,6 +221,7 @@ static void shrink(struct update_window *w, uint32_t lost_order)
     if (lost_order < w->calm_order)
         return;
     w->calm_order = w->order;
+    w->before_loss = w->may_be_out;
     w->may_be_out = w->may_be_out * 7 / 10;
     if (w->may_be_out < UPDATE_WINDOW_LEAST * UNIT)
         w->may_be_out = UPDATE_WINDOW_LEAST * UNIT;
@@ -213,7 +240,7 @@ static void lose_overtaken(struct update_window *w, uint64_t now_ms)
         uint32_t order = slot->order;
         if (order >= w->acked_order)
             return;
-        if (w->acked_order - order < UPDATE_LATER_ACKED && (uint32_t)now_ms - slot->sent_ms < reordered_ms(w))
+        if (w->acked_order - order < w->later_acked && (uint32_t)now_ms - slot->sent_ms < reordered_ms(w))
             return;
         lose(w, w->out.first);
         shrink(w, order);
@@ -236,7 +263,7 @@ static bool take_bits(struct update_window *w, const uint8_t *bits, size_t bits_
 enum update_ack update_window_acked(struct update_window *w, uint32_t acked, const uint8_t *bits,
                                     size_t bits_len, uint64_t now_ms)
 {
-    struct news news = {0};
+    struct news news = {.now_ms = (uint32_t)now_ms};
 
     if (acked > w->sent)
         return UPDATE_ACK_NONSENSE;
@@ -249,6 +276,8 @@ enum update_ack update_window_acked(struct update_window *w, uint32_t acked, con
     bool makes_sense = take_bits(w, bits, bits_len, &news);
     while (w->acked < w->sent && w->slots[slot_of(w->acked + 1)].state == HAD) /* it never says so: bit 0 */
         w->slots[slot_of(++w->acked)].state = UNUSED;
+    if (news.is_late)
+        forgive(w);
     if (news.count > 0) {
         w->timer_ms = now_ms;
         w->timeouts = 0;
@@ -256,7 +285,7 @@ enum update_ack update_window_acked(struct update_window *w, uint32_t acked, con
         if (news.order > w->acked_order)
             w->acked_order = news.order;
         if (news.is_measure)
-            measure(w, ((uint32_t)now_ms - news.sent_ms) * 1000 + 500);
+            measure(w, (news.now_ms - news.sent_ms) * 1000 + 500);
     }
     lose_overtaken(w, now_ms);
     grow(w, news.count);
@@ -322,6 +351,7 @@ void update_window_late(struct update_window *w, uint64_t now_ms)
         w->slow_start_to = half > UPDATE_WINDOW_LEAST * UNIT ? half : UPDATE_WINDOW_LEAST * UNIT;
     while (w->out.first != NONE)
         lose(w, w->out.first);
+    w->before_loss = 0;
     w->may_be_out = AFTER_TIMEOUT * UNIT;
     w->calm_order = w->order;
     w->timer_ms = now_ms;

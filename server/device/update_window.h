@@ -26,6 +26,7 @@
 #define UPDATE_WINDOW_FIRST 8   /* may be OUT at first */
 #define UPDATE_WINDOW_LEAST 4   /* after losses */
 #define UPDATE_LATER_ACKED 3    /* that many sent later and acknowledged: it is lost */
+#define UPDATE_LATER_MOST 48    /* the same where chunks overtake each other */
 #define UPDATE_BURST 4          /* leave at once; the next ones are spread */
 #define UPDATE_RTO_MIN_MS 1000  /* a device may hold back an acknowledgement for 200 ms */
 #define UPDATE_RTO_MAX_MS 16000 /* it is left alone after 60 s */
@@ -50,6 +51,8 @@ struct update_window {
     uint32_t order;                     /* of the next sending */
     uint32_t acked_order;               /* the newest sending that was acknowledged */
     uint32_t calm_order;                /* losses of what was sent before it are the same loss */
+    uint32_t later_acked;               /* as UPDATE_LATER_ACKED, by what was seen */
+    uint32_t before_loss;               /* may_be_out before it shrank */
     uint32_t may_be_out, slow_start_to; /* in 1/256 chunk */
     uint32_t rtt_us, rtt_spread_us, rtt_best_us, rtt_last_us; /* 0: not measured yet */
     bool is_probed;               /* one was sent again to ask, since something was acknowledged */

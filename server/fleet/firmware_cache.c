@@ -12,8 +12,8 @@
 #include "fleet/room.h"
 #include "module/module_file.h"
 
-#define LOADS_MAX 4                /* at a time */
-#define SLICE_BYTES (256u * 1024u) /* decoding one takes the loop well under a millisecond */
+#define LOADS_MAX 4                      /* at a time */
+#define SLICE_BYTES ((size_t)256 * 1024) /* decoding one takes the loop well under a millisecond */
 
 static const struct pg_statement find_firmware = {
     .name = "find_firmware",
@@ -129,7 +129,7 @@ static bool make_room(struct firmware_cache *c, size_t bytes)
 
 static struct entry *entry_of(const struct firmware_blob *blob)
 {
-    return (struct entry *)(uintptr_t)blob;
+    return (struct entry *)blob;
 }
 
 void firmware_hold(const struct firmware_blob *blob)
@@ -295,7 +295,8 @@ static void read_next(struct load *load)
         e->blob.data = e->data;
     }
     struct pg_param params[] = {pg_bytes(e->blob.sha256, sizeof e->blob.sha256),
-                                fleet_int(&first, (int64_t)load->at + 1), fleet_int(&len, SLICE_BYTES)};
+                                fleet_int(&first, (int64_t)load->at + 1),
+                                fleet_int(&len, (int64_t)SLICE_BYTES)};
     load->query = pg_exec(load->cache->f->pg, &read_firmware, params, fleet_patience_ms(load->cache->f),
                           PG_RETRY, on_slice, load);
 }

@@ -52,10 +52,8 @@ static bool read_head(struct head *head, const uint8_t *data, size_t data_len, c
 static bool inflate_all(uint8_t *out, size_t out_size, unsigned window_bits, const uint8_t *data,
                         size_t data_len, char why[MODULE_WHY_SIZE])
 {
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)data,
-                  .avail_in = (uInt)data_len,
-                  .next_out = out,
-                  .avail_out = (uInt)out_size};
+    z_stream z = {
+        .next_in = (Bytef *)data, .avail_in = (uInt)data_len, .next_out = out, .avail_out = (uInt)out_size};
 
     if (inflateInit2(&z, -(int)window_bits) != Z_OK)
         return module_refuse(why, "a compression window of 2^%u bytes is not possible", window_bits);

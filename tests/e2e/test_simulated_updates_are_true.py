@@ -7,7 +7,8 @@ from harness.keys import new_device_id
 from harness.truth import check_updates
 from harness.waiting import wait_until
 
-QUICK = {"update_start_delay_s": 0, "update_describe_again_s": 1, "update_backoff_s": 1}
+QUICK = {"update_start_delay_s": 0, "update_describe_again_s": 1, "update_backoff_s": 1, "update_reboot_s": 6,
+         "update_ncp_reboot_s": 30}
 ARGON = [{"f": "b", "n": "0", "v": 1200}, {"f": "s", "n": "1", "v": 4200}, {"f": "u", "n": "1", "v": 6},
          {"f": "c", "n": "0", "v": 4}, {"f": "a", "n": "0", "v": 202}]
 PHOTON = [{"f": "b", "n": "0", "v": 400}, {"f": "s", "n": "1", "v": 1406}, {"f": "s", "n": "2", "v": 1406},
@@ -102,6 +103,20 @@ def test_a_liar_validates_and_runs_what_it_ran(cyand, new_swarm):
     end = check_updates(swarm, {})[device["id"]]
     assert end["files"][0]["validated"] == len(swarm.truth("lied")) > 0 == end["files"][0]["applied"], end
     assert report["protocol_errors"] == {}, report
+
+
+def test_an_application_ahead_of_its_system_is_safe(cyand, new_swarm):
+    modules = [m if m["f"] != "u" else {**m, "depends": [{"f": "s", "n": "1", "v": 6000}]} for m in ARGON]
+    device = argon(modules=modules)
+    swarm = connect(cyand, new_swarm, device)
+    assert "spark/device/safemode" in [line["name"] for line in swarm.ledger()]
+    assert cyand.rest().device(device["id"])["functions"] == []
+    swarm.command("module", device["id"], f="s", n="1", v=6200)
+    first = len(swarm.notices)
+    swarm.command("reboot", device["id"])
+    swarm.wait_notice("online", device["id"], first=first)
+    wait_until(lambda: "mix" in cyand.rest().device(device["id"])["functions"], "its application runs")
+    assert [line["name"] for line in swarm.ledger()].count("spark/device/safemode") == 1
 
 
 def test_a_core_takes_its_patch(cyand, new_swarm):

@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 #include "api_fake_fleet.h"
-#include "fake_firmware.h"
 #include "base/clock.h"
+#include "fake_firmware.h"
 
 #define ANSWER_TIMEOUT_S 20
 

@@ -749,6 +749,61 @@ static void looks_into_both_modules_of_a_file(void **state)
     free(both.data);
 }
 
+static void gives_a_share_of_the_fleet_its_defects(void **state)
+{
+    const struct swarm_defect_shares shares = {.lie = 10, .never_back = 50};
+    size_t liars = 0, lost = 0, both = 0;
+
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        struct swarm_defects one, again;
+        char id[16];
+        bool any, any_again;
+
+        (void)snprintf(id, sizeof(id), "%d", i);
+        any = swarm_defects_draw(&one, &shares, "seed", id);
+        any_again = swarm_defects_draw(&again, &shares, "seed", id);
+        assert_int_equal(any, any_again);
+        assert_int_equal(any, one.lie || one.never_back);
+        assert_memory_equal(&one, &again, sizeof(one));
+        liars += one.lie == SWARM_ALWAYS;
+        lost += one.never_back == SWARM_ALWAYS;
+        both += one.lie && one.never_back;
+    }
+    assert_in_range(liars, 140, 260);
+    assert_in_range(lost, 900, 1100);
+    assert_in_range(both, 60, 140);
+}
+
+static void refuses_defects_there_are_none_of(void **state)
+{
+    static const char *const bad[] = {"{\"lies\":1}",
+                                      "{\"lie\":1.5}",
+                                      "{\"window\":257}",
+                                      "{\"finish_code\":1}",
+                                      "{\"collateral\":{\"f\":\"b\"}}",
+                                      "[]"};
+    struct swarm_defects defects = {0};
+    json_t *good = json_loads("{\"lie\":true,\"updates_disabled\":true,\"window\":4,"
+                              "\"collateral\":{\"f\":\"b\",\"n\":\"0\",\"v\":1200}}",
+                              0, NULL);
+    char why[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        json_t *object = json_loads(bad[i], 0, NULL);
+
+        assert_non_null(object);
+        assert_false(swarm_defects_read(&defects, object, why, sizeof(why)));
+        json_decref(object);
+    }
+    assert_true(swarm_defects_read(&defects, good, why, sizeof(why)));
+    assert_int_equal(defects.lie, SWARM_ALWAYS);
+    assert_int_equal(defects.updates_disabled, 1);
+    assert_int_equal(defects.collateral.v, 1200);
+    json_decref(good);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -767,6 +822,8 @@ int main(void)
         cmocka_unit_test(says_nothing_of_a_wrong_platform),
         cmocka_unit_test(shares_a_file_until_it_differs),
         cmocka_unit_test(looks_into_both_modules_of_a_file),
+        cmocka_unit_test(gives_a_share_of_the_fleet_its_defects),
+        cmocka_unit_test(refuses_defects_there_are_none_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

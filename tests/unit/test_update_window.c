@@ -124,6 +124,30 @@ static void losses_of_one_round_trip_count_once(void **state)
     assert_in_range(w.may_be_out, after, after + 256);
 }
 
+/* Taken for lost, and it arrives after all: that is seen before it can have been the second sending. */
+static void overtaking_is_learned(void **state)
+{
+    (void)state;
+    update_window_init(&w, 1000, 256, 0);
+    send_all(1000);
+    (void)acked(8, 0, 1100);
+    send_all(1100); /* 9 to 24 */
+    uint32_t before = w.may_be_out;
+    (void)acked(8, 0x1fe, 1200); /* 10 to 17, not 9 */
+    assert_true(w.may_be_out < before);
+    uint32_t order = w.acked_order;
+    assert_int_equal(update_window_next(&w), 9);
+    update_window_sent(&w, 9, 1200);
+    assert_int_equal(acked(17, 0, 1210), UPDATE_ACK_NEWS);
+    assert_int_equal(w.acked_order, order); /* the second sending says nothing of those before it */
+    assert_true(w.may_be_out >= before);
+    send_all(1210);
+    (void)acked(17, 0x1e, 1220); /* 19 to 22, not 18: not yet */
+    assert_true(update_window_next(&w) != 18);
+    (void)acked(17, 0x7e, 1220); /* 19 to 24: six later ones */
+    assert_int_equal(update_window_next(&w), 18);
+}
+
 static void asks_then_begins_again(void **state)
 {
     (void)state;
@@ -225,6 +249,7 @@ int main(void)
         cmocka_unit_test(three_later_ones_make_a_loss),
         cmocka_unit_test(or_a_while_after_one_later_one),
         cmocka_unit_test(losses_of_one_round_trip_count_once),
+        cmocka_unit_test(overtaking_is_learned),
         cmocka_unit_test(asks_then_begins_again),
         cmocka_unit_test(does_not_grow_while_it_queues),
         cmocka_unit_test(spreads_what_it_sends),
