@@ -222,6 +222,7 @@ DECLARE
     r release;
     k idempotency_key;
 BEGIN
+    DELETE FROM idempotency_key WHERE at < now() - interval '7 days';
     IF key_text IS NOT NULL THEN
         INSERT INTO idempotency_key (actor, key, request_sha256) VALUES (who, key_text, body_sha256)
         ON CONFLICT DO NOTHING;
@@ -573,9 +574,10 @@ BEGIN
     RETURN n;
 END $$;
 
--- The next devices after `past`, in the order of ids. last: NULL when there were no more. hash: of the members so far.
+-- The next devices after `past`, in the order of ids. last: NULL when there were no more. hash: of the members so far; NULL: the
+-- campaign has another rev by now. unplanned: those of a class that came since the planner was asked, which are left out.
 CREATE FUNCTION campaign_plan_slice(which bigint, at_rev integer, past bytea, most integer, hash_before bytea,
-                                    OUT last bytea, OUT hash bytea, OUT devices integer) LANGUAGE plpgsql AS $$
+                                    OUT last bytea, OUT hash bytea, OUT unplanned integer) LANGUAGE plpgsql AS $$
 DECLARE
     c campaign;
     last_hex text;
@@ -606,11 +608,11 @@ BEGIN
                SELECT CASE WHEN p.outcome = 'current' THEN 'already_current'
                            WHEN p.outcome = 'blocked' AND p.reason <> 'unknown_inventory' THEN 'blocked'
                            WHEN p.online THEN 'pending' ELSE 'waiting' END AS state) f
-         WHERE p.ord IS NOT NULL
+         WHERE p.ord IS NOT NULL AND p.outcome IS NOT NULL
     )
-    SELECT max(encode(id, 'hex')), count(ord),
+    SELECT max(encode(id, 'hex')), count(*) FILTER (WHERE outcome IS NULL),
            sha256(coalesce(hash_before, '') || coalesce(string_agg(id || int2send(coalesce(ord, -1::smallint)), '' ORDER BY id), ''))
-      INTO last_hex, devices, hash FROM placed;
+      INTO last_hex, unplanned, hash FROM placed;
     last := decode(last_hex, 'hex');
 END $$;
 
@@ -837,9 +839,7 @@ BEGIN
                                        OR state = 'held' AND (verdict ->> 'admits')::boolean)
     ), classes AS MATERIALIZED (
         SELECT k.sig, class_places(c.id, k.sig, k.devices, k.canary) AS places
-          FROM campaign_class k
-         WHERE k.campaign_id = c.id AND (k.outcome = 'steps' OR k.reason = 'unknown_inventory' OR EXISTS (
-               SELECT FROM device_update u WHERE u.campaign_id = c.id AND u.sig = k.sig AND u.state IN ('pending', 'waiting')))
+          FROM campaign_class k WHERE k.campaign_id = c.id
     ), due AS MATERIALIZED (
         SELECT u.*, g.ord, k.places
           FROM stages g CROSS JOIN classes k CROSS JOIN LATERAL (

@@ -85,10 +85,10 @@ def test_from_the_draft_to_the_verdict(story):
     assert planned["plan"]["devices"] == 39
     assert [stage["counts"]["total"] for stage in planned["stages"]] == [10, 29]
     assert "cannot prove" in planned["plan"]["proves"][0]["sentence"]
+    canary = int(story.query("SELECT count(*) FROM device_update WHERE stage_ord = 0 AND state = 'pending'")[0][0])
     assert story.do(campaign, "submit")["state"] == "awaiting_approval"
     assert story.do(campaign, "approve", story.otto, plan_hash=planned["plan_hash"])["approved_by"] == "otto"
     assert story.do(campaign, "start")["state"] == "running"
-    canary = int(story.query("SELECT count(*) FROM device_update WHERE stage_ord = 0 AND state = 'pending'")[0][0])
     story.wait_count(campaign, "active", min(5, canary))
     assert story.stage(campaign, 1)["state"] == "pending"
     hold_for(2, lambda: story.count(campaign, "active") <= 5)  # no more places
