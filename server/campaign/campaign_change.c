@@ -80,17 +80,21 @@ static void change(struct pg *pg, const struct pg_statement *statement, const st
     pg_exec(pg, statement, params, CAMPAIGN_PATIENCE_MS, PG_AGAIN, on_changed, wait);
 }
 
-void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key,
-                     const char *request, const struct campaign_wish *wish, campaign_changed_fn *done,
+void campaign_create(struct campaigns *c, const struct campaign_wish *wish, campaign_changed_fn *done,
                      void *arg)
 {
     char *stages = json_dumps(wish->stages, JSON_COMPACT), *limits = json_dumps(wish->limits, JSON_COMPACT);
     struct pg_param params[] = {
-        pg_text(actor->user_name), pg_text(key),
-        pg_text(request),          pg_text(wish->name),
-        pg_text(wish->release),    pg_text(wish->selector),
-        pg_text(stages),           pg_text(limits),
-        pg_text(wish->mode),       pg_text(wish->dynamic ? "t" : "f"),
+        pg_text(wish->actor->user_name),
+        pg_text(wish->key),
+        pg_text(wish->request),
+        pg_text(wish->name),
+        pg_text(wish->release),
+        pg_text(wish->selector),
+        pg_text(stages),
+        pg_text(limits),
+        pg_text(wish->mode),
+        pg_text(wish->dynamic ? "t" : "f"),
     };
     change(c->pg, &create, params, done, arg);
     free(stages);
@@ -187,12 +191,12 @@ static void word_ask(struct word *w)
     pg_exec(w->c->pg, &act, params, CAMPAIGN_PATIENCE_MS, PG_AGAIN, on_word, w);
 }
 
-void campaign_act(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                  const char *word, const char *plan_hash, campaign_changed_fn *done, void *arg)
+void campaign_act(struct campaigns *c, const struct campaign_order *order, const char *word,
+                  const char *plan_hash, campaign_changed_fn *done, void *arg)
 {
     struct word *w = mem_alloc(sizeof *w);
     *w = (struct word){.c = c, .done = done, .arg = arg, .rev = order->rev};
-    (void)snprintf(w->who, sizeof w->who, "%s", actor->user_name);
+    (void)snprintf(w->who, sizeof w->who, "%s", order->actor->user_name);
     w->which = mem_string(order->which);
     w->name = mem_string(word);
     w->reason = order->reason != NULL ? mem_string(order->reason) : NULL;
@@ -202,45 +206,44 @@ void campaign_act(struct campaigns *c, const struct fleet_actor *actor, const st
 
 /* --- stages and devices --- */
 
-void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor,
-                           const struct campaign_order *order, int stage, const char *word, double percent,
-                           int64_t max_devices, campaign_changed_fn *done, void *arg)
+void campaign_act_on_stage(struct campaigns *c, const struct campaign_stage_order *order,
+                           campaign_changed_fn *done, void *arg)
 {
     struct campaign_number n[3];
-    char *percent_text = percent > 0 ? mem_printf("%.3f", percent) : NULL;
-    struct pg_param params[] = {pg_text(order->which),
-                                campaign_int(&n[0], stage),
-                                pg_text(word),
-                                campaign_int(&n[1], order->rev),
-                                pg_text(actor->user_name),
-                                pg_text(order->reason),
-                                pg_text(percent_text),
-                                max_devices > 0 ? campaign_int(&n[2], max_devices) : pg_text(NULL)};
+    char *percent = order->percent > 0 ? mem_printf("%.3f", order->percent) : NULL;
+    struct pg_param params[] = {pg_text(order->order.which),
+                                campaign_int(&n[0], order->stage),
+                                pg_text(order->word),
+                                campaign_int(&n[1], order->order.rev),
+                                pg_text(order->order.actor->user_name),
+                                pg_text(order->order.reason),
+                                pg_text(percent),
+                                order->max_devices > 0 ? campaign_int(&n[2], order->max_devices)
+                                                       : pg_text(NULL)};
     change(c->bulk, &act_on_stage, params, done, arg);
-    free(percent_text);
+    free(percent);
 }
 
 static void change_devices(struct campaigns *c, const struct pg_statement *statement,
-                           const struct fleet_actor *actor, const struct campaign_order *order,
-                           const json_t *list, campaign_changed_fn *done, void *arg)
+                           const struct campaign_order *order, const json_t *list, campaign_changed_fn *done,
+                           void *arg)
 {
     struct campaign_number rev;
     char *text = json_dumps(list, JSON_COMPACT);
     struct pg_param params[] = {pg_text(order->which), campaign_int(&rev, order->rev),
-                                pg_text(actor->user_name), pg_text(order->reason), pg_text(text)};
+                                pg_text(order->actor->user_name), pg_text(order->reason), pg_text(text)};
     change(c->bulk, statement, params, done, arg);
     free(text);
 }
 
-void campaign_retry(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                    const json_t *reasons, campaign_changed_fn *done, void *arg)
+void campaign_retry(struct campaigns *c, const struct campaign_order *order, const json_t *reasons,
+                    campaign_changed_fn *done, void *arg)
 {
-    change_devices(c, &retry, actor, order, reasons, done, arg);
+    change_devices(c, &retry, order, reasons, done, arg);
 }
 
-void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor,
-                      const struct campaign_order *order, const json_t *devices, campaign_changed_fn *done,
-                      void *arg)
+void campaign_exclude(struct campaigns *c, const struct campaign_order *order, const json_t *devices,
+                      campaign_changed_fn *done, void *arg)
 {
-    change_devices(c, &exclude, actor, order, devices, done, arg);
+    change_devices(c, &exclude, order, devices, done, arg);
 }

@@ -330,12 +330,12 @@ static void on_read(void *arg, enum pg_err err, const struct pg_result *result)
     selector_deinit(&selector);
 }
 
-void campaign_plan(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                   campaign_changed_fn *done, void *arg)
+void campaign_plan(struct campaigns *c, const struct campaign_order *order, campaign_changed_fn *done,
+                   void *arg)
 {
     struct planning *p = mem_alloc(sizeof *p);
     *p = (struct planning){.c = c, .done = done, .arg = arg, .rev = order->rev};
-    (void)snprintf(p->who, sizeof p->who, "%s", actor->user_name);
+    (void)snprintf(p->who, sizeof p->who, "%s", order->actor->user_name);
     p->which = mem_string(order->which);
     p->reason = order->reason != NULL ? mem_string(order->reason) : NULL;
     run(p, &read_campaign, (struct pg_param[]){pg_text(p->which)}, PG_RETRY, on_read);
