@@ -222,6 +222,7 @@ DECLARE
     r release;
     k idempotency_key;
 BEGIN
+    DELETE FROM idempotency_key WHERE at < now() - interval '7 days';
     IF key_text IS NOT NULL THEN
         INSERT INTO idempotency_key (actor, key, request_sha256) VALUES (who, key_text, body_sha256)
         ON CONFLICT DO NOTHING;
@@ -269,28 +270,39 @@ CREATE FUNCTION rules_fingerprint() RETURNS text LANGUAGE sql STABLE
 CREATE FUNCTION device_bucket(seed bigint, dev bytea) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((hashtextextended(encode(dev, 'hex'), seed) & 9223372036854775807) % 100000)::integer;
 
--- How far the fleet went away from the plan: members that came, that do not fit any more, and whose class changed.
-CREATE FUNCTION campaign_drift(which bigint, OUT planned bigint, OUT drifted bigint) LANGUAGE sql STABLE AS $$
-    WITH frozen AS (SELECT device_id, sig FROM device_update WHERE campaign_id = which),
-         fits AS (SELECT d.id, d.sig FROM campaign c, selected_devices(c.selector) d WHERE c.id = which),
-         cut AS (SELECT max(cut_bucket) AS bucket FROM campaign_stage WHERE campaign_id = which)
-    SELECT (SELECT count(*) FROM frozen),
-           count(*) FILTER (WHERE f.device_id IS NULL AND device_bucket(c.seed, n.id) < cut.bucket
-                               OR f.device_id IS NOT NULL AND (n.id IS NULL OR n.sig <> f.sig))
-      FROM frozen f FULL JOIN fits n ON n.id = f.device_id, campaign c, cut
-     WHERE c.id = which
-$$;
+-- How far the fleet went away from the plan: members that came, that do not fit any more, and whose class changed. A slice of it,
+-- in the order of ids; last: NULL when there were no more.
+CREATE FUNCTION campaign_drift_slice(which bigint, past bytea, most integer, OUT last bytea, OUT planned bigint, OUT drifted bigint)
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    c campaign;
+    cut integer;
+    ids bytea[];
+BEGIN
+    SELECT * INTO c FROM campaign WHERE id = which;
+    SELECT max(cut_bucket) INTO cut FROM campaign_stage WHERE campaign_id = which;
+    SELECT array_agg(m.id ORDER BY m.id) INTO ids
+      FROM (SELECT id FROM selected_devices(c.selector) m WHERE m.id > past ORDER BY m.id LIMIT most) m;
+    last := CASE WHEN cardinality(ids) = most THEN ids[most] END;
+    SELECT count(f.device_id), count(*) FILTER (WHERE f.device_id IS NULL AND device_bucket(c.seed, n.id) < cut
+                                                   OR f.device_id IS NOT NULL AND (n.id IS NULL OR n.sig <> f.sig))
+      INTO planned, drifted
+      FROM (SELECT device_id, sig FROM device_update
+             WHERE campaign_id = which AND device_id > past AND (last IS NULL OR device_id <= last)) f
+           FULL JOIN (SELECT d.id, d.sig FROM unnest(ids) i JOIN device d ON d.id = i) n ON n.id = f.device_id;
+END $$;
 
+-- planned, drifted: of a start, how far the fleet went away (campaign_drift_slice); NULL: not looked at yet, which is answered
+-- with code `look` when nothing else stands in the way.
 -- Everything of campaigns that is a word: submit, approve, start, pause, resume, abort, archive. One row changes, whatever
 -- the size. codes: own (approval by the author), hash (of another plan), drift, rules, withdrawn, window.
 CREATE FUNCTION campaign_act(which bigint, word text, was_rev integer, who text, because text, for_hash bytea,
-                             single_operator boolean)
+                             single_operator boolean, planned bigint, drifted bigint)
     RETURNS campaign_result LANGUAGE plpgsql AS $$
 DECLARE
     c campaign;
     was text;
     becomes text;
-    drift record;
 BEGIN
     SELECT * INTO c FROM campaign WHERE id = which FOR NO KEY UPDATE;
     IF NOT FOUND THEN
@@ -327,9 +339,10 @@ BEGIN
         ELSIF c.plan_summary ->> 'rules' IS DISTINCT FROM rules_fingerprint() THEN
             RETURN ROW('rules', which, c.rev, NULL)::campaign_result;
         END IF;
-        SELECT * INTO drift FROM campaign_drift(which);
-        IF drift.drifted * 50 > drift.planned THEN -- more than 2 %
-            RETURN ROW('drift', which, c.rev, format('%s of %s', drift.drifted, drift.planned))::campaign_result;
+        IF planned IS NULL THEN
+            RETURN ROW('look', which, c.rev, NULL)::campaign_result;
+        ELSIF drifted * 50 > planned THEN -- more than 2 %
+            RETURN ROW('drift', which, c.rev, format('%s of %s', drifted, planned))::campaign_result;
         END IF;
     END IF;
     UPDATE campaign SET
@@ -561,9 +574,10 @@ BEGIN
     RETURN n;
 END $$;
 
--- The next devices after `past`, in the order of ids. last: NULL when there were no more. hash: of the members so far.
+-- The next devices after `past`, in the order of ids. last: NULL when there were no more. hash: of the members so far; NULL: the
+-- campaign has another rev by now. unplanned: those of a class that came since the planner was asked, which are left out.
 CREATE FUNCTION campaign_plan_slice(which bigint, at_rev integer, past bytea, most integer, hash_before bytea,
-                                    OUT last bytea, OUT hash bytea, OUT devices integer) LANGUAGE plpgsql AS $$
+                                    OUT last bytea, OUT hash bytea, OUT unplanned integer) LANGUAGE plpgsql AS $$
 DECLARE
     c campaign;
     last_hex text;
@@ -594,11 +608,11 @@ BEGIN
                SELECT CASE WHEN p.outcome = 'current' THEN 'already_current'
                            WHEN p.outcome = 'blocked' AND p.reason <> 'unknown_inventory' THEN 'blocked'
                            WHEN p.online THEN 'pending' ELSE 'waiting' END AS state) f
-         WHERE p.ord IS NOT NULL
+         WHERE p.ord IS NOT NULL AND p.outcome IS NOT NULL
     )
-    SELECT max(encode(id, 'hex')), count(ord),
+    SELECT max(encode(id, 'hex')), count(*) FILTER (WHERE outcome IS NULL),
            sha256(coalesce(hash_before, '') || coalesce(string_agg(id || int2send(coalesce(ord, -1::smallint)), '' ORDER BY id), ''))
-      INTO last_hex, devices, hash FROM placed;
+      INTO last_hex, unplanned, hash FROM placed;
     last := decode(last_hex, 'hex');
 END $$;
 
@@ -825,9 +839,7 @@ BEGIN
                                        OR state = 'held' AND (verdict ->> 'admits')::boolean)
     ), classes AS MATERIALIZED (
         SELECT k.sig, class_places(c.id, k.sig, k.devices, k.canary) AS places
-          FROM campaign_class k
-         WHERE k.campaign_id = c.id AND (k.outcome = 'steps' OR k.reason = 'unknown_inventory' OR EXISTS (
-               SELECT FROM device_update u WHERE u.campaign_id = c.id AND u.sig = k.sig AND u.state IN ('pending', 'waiting')))
+          FROM campaign_class k WHERE k.campaign_id = c.id
     ), due AS MATERIALIZED (
         SELECT u.*, g.ord, k.places
           FROM stages g CROSS JOIN classes k CROSS JOIN LATERAL (
@@ -1189,7 +1201,7 @@ $$;
 CREATE INDEX device_update_campaign ON device_update (campaign_id, id);
 
 -- What they ask is large and is over in milliseconds: compiling it first takes longer than all of it.
-ALTER FUNCTION campaign_drift SET jit = off;
+ALTER FUNCTION campaign_drift_slice SET jit = off;
 ALTER FUNCTION campaign_plan_begin SET jit = off;
 ALTER FUNCTION campaign_plan_slice SET jit = off;
 ALTER FUNCTION campaign_join SET jit = off;

@@ -29,7 +29,7 @@ bool campaign_answer_read_number(struct http_request *r, const char *name, int64
     return false;
 }
 
-bool campaign_answer_read_page(struct http_request *r, uint32_t *page, uint32_t *per_page)
+bool campaign_answer_read_page(struct http_request *r, struct campaign_filter *filter)
 {
     int64_t page_number = 1, size = PER_PAGE_DEFAULT;
 
@@ -40,8 +40,8 @@ bool campaign_answer_read_page(struct http_request *r, uint32_t *page, uint32_t 
         respond_error(r, 400, "page and per_page begin at 1.");
         return false;
     }
-    *page = (uint32_t)page_number;
-    *per_page = (uint32_t)size;
+    filter->page = (uint32_t)page_number;
+    filter->per_page = (uint32_t)size;
     return true;
 }
 

@@ -8,7 +8,7 @@
 struct http_request;
 
 /* False: answered with 400. */
-must_check bool campaign_answer_read_page(struct http_request *r, uint32_t *page, uint32_t *per_page);
+must_check bool campaign_answer_read_page(struct http_request *r, struct campaign_filter *filter);
 /* A number of the query; false: answered with 400. *number stays when it is absent. */
 must_check bool campaign_answer_read_number(struct http_request *r, const char *name, int64_t max,
                                             int64_t *number);

@@ -18,11 +18,11 @@
 
 void campaign_devices_list(struct http_request *r)
 {
-    uint32_t page, per_page;
+    struct campaign_filter filter = {.state = http_request_query(r, "state"),
+                                     .reason = http_request_query(r, "reason")};
 
-    if (campaign_answer_read_page(r, &page, &per_page))
-        campaign_list_devices(r->api->campaigns, http_request_param(r, 0), http_request_query(r, "state"),
-                              http_request_query(r, "reason"), page, per_page, campaign_answer_text, r);
+    if (campaign_answer_read_page(r, &filter))
+        campaign_list_devices(r->api->campaigns, http_request_param(r, 0), &filter, campaign_answer_text, r);
 }
 
 /* --- events: lines of JSON; ?after=ID&wait_s=N waits for the next --- */

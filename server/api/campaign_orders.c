@@ -13,14 +13,13 @@
 
 #define REASON_MAX_BYTES 500
 #define REASONS_MAX 32
-#define STAGE_MAX 1000
 
 /* False: answered with 400. The order borrows from the request. */
 static bool read_order(struct http_request *r, struct campaign_order *order)
 {
     enum field reason;
 
-    *order = (struct campaign_order){.which = http_request_param(r, 0)};
+    *order = (struct campaign_order){.actor = &r->actor, .which = http_request_param(r, 0)};
     if (body_get_int(&r->body, "rev", &order->rev) != FIELD_OK || order->rev < 0 || order->rev > INT32_MAX) {
         respond_bad_field(r, "rev", "must be the rev of the campaign as you saw it.");
         return false;
@@ -52,7 +51,7 @@ static void order_word(struct http_request *r, const char *word)
         respond_bad_field(r, "plan_hash", "must be 64 hex digits.");
         return;
     }
-    campaign_act(r->api->campaigns, &r->actor, &order, word, hash, on_ordered, r);
+    campaign_act(r->api->campaigns, &order, word, hash, on_ordered, r);
 }
 
 void campaign_submit(struct http_request *r)
@@ -95,7 +94,7 @@ void campaign_plan_order(struct http_request *r)
     struct campaign_order order;
 
     if (read_order(r, &order))
-        campaign_plan(r->api->campaigns, &r->actor, &order, on_ordered, r);
+        campaign_plan(r->api->campaigns, &order, on_ordered, r);
 }
 
 /* --- stages --- */
@@ -112,14 +111,13 @@ static int stage_of(const struct http_request *r)
 
 static void order_stage(struct http_request *r, const char *word, double percent, int64_t max_devices)
 {
-    struct campaign_order order;
-    int stage = stage_of(r);
+    struct campaign_stage_order order = {
+        .stage = stage_of(r), .word = word, .percent = percent, .max_devices = max_devices};
 
-    if (stage < 0)
+    if (order.stage < 0)
         respond_error(r, 404, "There is no such stage.");
-    else if (read_order(r, &order))
-        campaign_act_on_stage(r->api->campaigns, &r->actor, &order, stage, word, percent, max_devices,
-                              on_ordered, r);
+    else if (read_order(r, &order.order))
+        campaign_act_on_stage(r->api->campaigns, &order, on_ordered, r);
 }
 
 void campaign_stage_resume(struct http_request *r)
@@ -185,7 +183,7 @@ void campaign_retry_order(struct http_request *r)
     if (read_order(r, &order) &&
         read_list(r, "reasons", REASONS_MAX, is_reason,
                   "must be a list of reasons, or of failed, lost, blocked.", &reasons))
-        campaign_retry(r->api->campaigns, &r->actor, &order, reasons, on_ordered, r);
+        campaign_retry(r->api->campaigns, &order, reasons, on_ordered, r);
 }
 
 void campaign_exclude_order(struct http_request *r)
@@ -195,5 +193,5 @@ void campaign_exclude_order(struct http_request *r)
 
     if (read_order(r, &order) && read_list(r, "devices", BODY_MAX_BYTES, is_device,
                                            "must be a list of device ids of 24 hex digits.", &devices))
-        campaign_exclude(r->api->campaigns, &r->actor, &order, devices, on_ordered, r);
+        campaign_exclude(r->api->campaigns, &order, devices, on_ordered, r);
 }

@@ -20,11 +20,10 @@
 
 void campaigns_list(struct http_request *r)
 {
-    const char *state = http_request_query(r, "state");
-    uint32_t page, per_page;
+    struct campaign_filter filter = {.state = http_request_query(r, "state")};
 
-    if (campaign_answer_read_page(r, &page, &per_page))
-        campaign_list(r->api->campaigns, state, page, per_page, campaign_answer_text, r);
+    if (campaign_answer_read_page(r, &filter))
+        campaign_list(r->api->campaigns, &filter, campaign_answer_text, r);
 }
 
 void campaigns_read(struct http_request *r)
@@ -158,13 +157,13 @@ static void on_created(void *arg, enum fleet_err err, const struct campaign_outc
 
 void campaigns_create(struct http_request *r)
 {
-    struct wish w = {.release = NULL};
-    const char *key;
+    struct wish w = {.wish = {.actor = &r->actor}};
 
-    if (read_key(r, &key) && read_name(r, &w) && read_release(r, &w) && read_mode(r, &w) &&
+    if (read_key(r, &w.wish.key) && read_name(r, &w) && read_release(r, &w) && read_mode(r, &w) &&
         read_selector(r, &w) && read_stages(r, &w)) {
         w.request = json_dumps(r->body.fields, JSON_COMPACT | JSON_SORT_KEYS);
-        campaign_create(r->api->campaigns, &r->actor, key, w.request, &w.wish, on_created, r);
+        w.wish.request = w.request;
+        campaign_create(r->api->campaigns, &w.wish, on_created, r);
     }
     wish_deinit(&w);
 }

@@ -30,6 +30,7 @@ struct campaign_wait {
     struct deadline again;
 };
 
+/* NOLINTNEXTLINE(readability-function-size): nesting inside the list macro */
 static void finish(struct campaign_wait *wait, enum fleet_err err, const char *text)
 {
     campaign_text_fn *done = wait->done;

@@ -19,6 +19,7 @@
 #include "module/module_file.h"
 
 #define SLICE 2000 /* devices of one statement */
+#define TRIES_MAX 5
 
 static const struct pg_statement read_campaign = {
     .name = "campaign_plan_read",
@@ -38,7 +39,8 @@ static const struct pg_statement clear = {
 };
 static const struct pg_statement slice = {
     .name = "campaign_plan_slice",
-    .sql = "SELECT encode(s.last, 'hex'), encode(s.hash, 'hex') FROM campaign_plan_slice($1::bigint, "
+    .sql = "SELECT encode(s.last, 'hex'), encode(s.hash, 'hex'), s.unplanned FROM "
+           "campaign_plan_slice($1::bigint, "
            "$2::integer,"
            " decode($3::text, 'hex'), $4::integer, decode($5::text, 'hex')) s",
     .params = 5,
@@ -64,6 +66,8 @@ struct planning {
     char who[65];
     char *which, *reason; /* ours */
     int64_t id, rev, release_id;
+    int64_t unplanned; /* devices whose class came while they were planned */
+    int tries;
     json_t *summary;                                       /* ours, NULL until the planner has answered */
     char past[2 * sizeof(struct device_id) + 1], hash[65]; /* of the slices so far */
 };
@@ -156,6 +160,22 @@ static void on_counted(void *arg, enum pg_err err, const struct pg_result *resul
 
 /* --- slices --- */
 
+static void on_read(void *arg, enum pg_err err, const struct pg_result *result);
+
+/* Devices described something new since the planner was asked. */
+static void plan_again(struct planning *p)
+{
+    if (++p->tries == TRIES_MAX) {
+        end(p, FLEET_INVALID, "", "The devices change while they are planned; please try again.");
+        return;
+    }
+    json_decref(p->summary);
+    p->summary = NULL;
+    p->unplanned = 0;
+    p->past[0] = p->hash[0] = '\0';
+    run(p, &read_campaign, (struct pg_param[]){pg_text(p->which)}, PG_RETRY, on_read);
+}
+
 static void on_slice(void *arg, enum pg_err err, const struct pg_result *result);
 
 static void next_slice(struct planning *p)
@@ -177,12 +197,16 @@ static void on_slice(void *arg, enum pg_err err, const struct pg_result *result)
         return;
     }
     memcpy(p->hash, pg_value(result, 0, 1), sizeof p->hash);
+    p->unplanned += pg_int(result, 0, 2);
     if (!pg_is_null(result, 0, 0)) {
         memcpy(p->past, pg_value(result, 0, 0), sizeof p->past);
         next_slice(p);
         return;
     }
-    run(p, &count, (struct pg_param[]){campaign_int(&n, p->id)}, PG_RETRY, on_counted);
+    if (p->unplanned > 0)
+        plan_again(p);
+    else
+        run(p, &count, (struct pg_param[]){campaign_int(&n, p->id)}, PG_RETRY, on_counted);
 }
 
 /* --- the beginning --- */
@@ -306,12 +330,12 @@ static void on_read(void *arg, enum pg_err err, const struct pg_result *result)
     selector_deinit(&selector);
 }
 
-void campaign_plan(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                   campaign_changed_fn *done, void *arg)
+void campaign_plan(struct campaigns *c, const struct campaign_order *order, campaign_changed_fn *done,
+                   void *arg)
 {
     struct planning *p = mem_alloc(sizeof *p);
     *p = (struct planning){.c = c, .done = done, .arg = arg, .rev = order->rev};
-    (void)snprintf(p->who, sizeof p->who, "%s", actor->user_name);
+    (void)snprintf(p->who, sizeof p->who, "%s", order->actor->user_name);
     p->which = mem_string(order->which);
     p->reason = order->reason != NULL ? mem_string(order->reason) : NULL;
     run(p, &read_campaign, (struct pg_param[]){pg_text(p->which)}, PG_RETRY, on_read);

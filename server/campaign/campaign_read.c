@@ -69,20 +69,21 @@ void campaign_read_progress(struct campaigns *c, const char *which, campaign_tex
     ask(c, &read_progress, (struct pg_param[]){pg_text(which)}, done, arg);
 }
 
-void campaign_list(struct campaigns *c, const char *state, uint32_t page, uint32_t per_page,
-                   campaign_text_fn *done, void *arg)
+void campaign_list(struct campaigns *c, const struct campaign_filter *filter, campaign_text_fn *done,
+                   void *arg)
 {
     struct campaign_number n[2];
-    struct pg_param params[] = {pg_text(state), campaign_int(&n[0], page), campaign_int(&n[1], per_page)};
+    struct pg_param params[] = {pg_text(filter->state), campaign_int(&n[0], filter->page),
+                                campaign_int(&n[1], filter->per_page)};
     ask(c, &list_campaigns, params, done, arg);
 }
 
-void campaign_list_devices(struct campaigns *c, const char *which, const char *state, const char *reason,
-                           uint32_t page, uint32_t per_page, campaign_text_fn *done, void *arg)
+void campaign_list_devices(struct campaigns *c, const char *which, const struct campaign_filter *filter,
+                           campaign_text_fn *done, void *arg)
 {
     struct campaign_number n[2];
-    struct pg_param params[] = {pg_text(which), pg_text(state), pg_text(reason), campaign_int(&n[0], page),
-                                campaign_int(&n[1], per_page)};
+    struct pg_param params[] = {pg_text(which), pg_text(filter->state), pg_text(filter->reason),
+                                campaign_int(&n[0], filter->page), campaign_int(&n[1], filter->per_page)};
     ask(c, &list_devices, params, done, arg);
 }
 

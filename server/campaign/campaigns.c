@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "campaign/campaigns_inner.h"
 
+/* NOLINTNEXTLINE(readability-function-size): everything it borrows, given once */
 struct campaigns *campaigns_new(uv_loop_t *loop, const char *conninfo, struct pg *pg, struct fleet *fleet,
                                 struct deadlines *deadlines, struct metrics *metrics,
                                 const struct campaigns_settings *settings)

@@ -40,12 +40,15 @@ void campaigns_free(struct campaigns *c); /* after pg is closed: no callback can
 typedef void campaign_text_fn(void *arg, enum fleet_err err, const char *text);
 void campaign_read(struct campaigns *c, const char *which, campaign_text_fn *done, void *arg);
 void campaign_read_progress(struct campaigns *c, const char *which, campaign_text_fn *done, void *arg);
-/* state: NULL: all but the archived. */
-void campaign_list(struct campaigns *c, const char *state, uint32_t page, uint32_t per_page,
-                   campaign_text_fn *done, void *arg);
-/* state, reason: NULL: any. */
-void campaign_list_devices(struct campaigns *c, const char *which, const char *state, const char *reason,
-                           uint32_t page, uint32_t per_page, campaign_text_fn *done, void *arg);
+/* Which page of which. state: NULL: any, of campaigns all but the archived; reason: of devices, NULL: any. */
+struct campaign_filter {
+    const char *state, *reason;
+    uint32_t page, per_page; /* from 1 */
+};
+void campaign_list(struct campaigns *c, const struct campaign_filter *filter, campaign_text_fn *done,
+                   void *arg);
+void campaign_list_devices(struct campaigns *c, const char *which, const struct campaign_filter *filter,
+                           campaign_text_fn *done, void *arg);
 
 /* Lines of JSON of the events after the one numbered past, oldest first, at most CAMPAIGN_EVENTS_MAX; waits
  * for one up to wait_ms. text "" when none came. */
@@ -74,39 +77,45 @@ typedef void campaign_changed_fn(void *arg, enum fleet_err err, const struct cam
 
 /* From a request that went through selector_parse, stages_check and limits_check; borrowed. */
 struct campaign_wish {
+    const struct fleet_actor *actor;
+    const char *key;            /* of the Idempotency-Key header; NULL: none */
+    const char *request;        /* the body as it came, in canonical form */
     const char *name, *release; /* release: number or name */
     const char *selector;       /* canonical JSON */
     const json_t *stages, *limits;
     const char *mode; /* soft, forced, consent */
     bool dynamic;
 };
-/* key: of the Idempotency-Key header, NULL: none. request: the body as it came, in canonical form. */
-void campaign_create(struct campaigns *c, const struct fleet_actor *actor, const char *key,
-                     const char *request, const struct campaign_wish *wish, campaign_changed_fn *done,
+void campaign_create(struct campaigns *c, const struct campaign_wish *wish, campaign_changed_fn *done,
                      void *arg);
 
 /* What comes with every word: rev is the one its author saw. reason may be NULL. */
 struct campaign_order {
+    const struct fleet_actor *actor;
     const char *which, *reason;
     int64_t rev;
 };
 /* word: submit, approve, start, pause, resume, abort, archive. plan_hash: 64 hex digits of the plan it is
  * meant for; NULL: whichever. */
-void campaign_act(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                  const char *word, const char *plan_hash, campaign_changed_fn *done, void *arg);
+void campaign_act(struct campaigns *c, const struct campaign_order *order, const char *word,
+                  const char *plan_hash, campaign_changed_fn *done, void *arg);
 /* Freezes who is in it, what each class of devices needs, and what the stages can prove. */
-void campaign_plan(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                   campaign_changed_fn *done, void *arg);
-/* word: resume, skip, widen. percent, max_devices: of widen; 0: not this one. */
-void campaign_act_on_stage(struct campaigns *c, const struct fleet_actor *actor,
-                           const struct campaign_order *order, int stage, const char *word, double percent,
-                           int64_t max_devices, campaign_changed_fn *done, void *arg);
+void campaign_plan(struct campaigns *c, const struct campaign_order *order, campaign_changed_fn *done,
+                   void *arg);
+struct campaign_stage_order {
+    struct campaign_order order;
+    int stage;           /* from 0 */
+    const char *word;    /* resume, skip, widen */
+    double percent;      /* of widen; 0: not this one */
+    int64_t max_devices; /* likewise */
+};
+void campaign_act_on_stage(struct campaigns *c, const struct campaign_stage_order *order,
+                           campaign_changed_fn *done, void *arg);
 /* reasons: JSON array of reasons or of failed, lost, blocked. detail: how many devices. */
-void campaign_retry(struct campaigns *c, const struct fleet_actor *actor, const struct campaign_order *order,
-                    const json_t *reasons, campaign_changed_fn *done, void *arg);
+void campaign_retry(struct campaigns *c, const struct campaign_order *order, const json_t *reasons,
+                    campaign_changed_fn *done, void *arg);
 /* devices: JSON array of device ids. detail: how many of them were taken out, or acknowledged as lost. */
-void campaign_exclude(struct campaigns *c, const struct fleet_actor *actor,
-                      const struct campaign_order *order, const json_t *devices, campaign_changed_fn *done,
-                      void *arg);
+void campaign_exclude(struct campaigns *c, const struct campaign_order *order, const json_t *devices,
+                      campaign_changed_fn *done, void *arg);
 
 #endif

@@ -91,7 +91,7 @@ class World:
         self.campaigns.append(which)
         for word, who in (("submit", "ann"), ("approve", "bob"), ("start", "ann"))[:self.rng.choice([0, 2, 3, 3, 3, 3])]:
             code = self.sql(f"SELECT code FROM campaign_act({which}, '{word}', (SELECT rev FROM campaign WHERE id = {which}), '{who}',"
-                            " NULL, NULL, false)")
+                            " NULL, NULL, false, 100, 0)")
             assert code == [["ok"]], (word, code)
 
     def word(self):
@@ -102,7 +102,7 @@ class World:
                                + ["abort"] * (self.rng.random() < 0.1))
         stale = self.rng.random() < 0.1
         code = self.sql(f"SELECT code FROM campaign_act({which}, '{word}', (SELECT rev FROM campaign WHERE id = {which})"
-                        f" - {int(stale)}, '{self.rng.choice(['ann', 'bob'])}', NULL, NULL, false)")[0][0]
+                        f" - {int(stale)}, '{self.rng.choice(['ann', 'bob'])}', NULL, NULL, false, 100, {self.rng.choice([0, 0, 0, 50])})")[0][0]
         assert code in ("ok", "stale", "state", "own", "drift") and (code == "stale") == stale, code
 
     def stage_word(self):
@@ -232,13 +232,15 @@ def test_no_walk_breaks_what_must_hold(sql, seed):
         world.check()
     # ended by everybody, all of it comes to an end
     for which in world.campaigns:
-        sql(f"SELECT campaign_act({which}, 'abort', (SELECT rev FROM campaign WHERE id = {which}), 'bob', NULL, NULL, false)")
-    for _ in range(400):
-        world.move_step()
-        world.end_verifying()
-    for _ in range(3):
+        sql(f"SELECT campaign_act({which}, 'abort', (SELECT rev FROM campaign WHERE id = {which}), 'bob', NULL, NULL, false, 100, 0)")
+    for _ in range(100):
+        for _ in range(20):
+            world.move_step()
+            world.end_verifying()
         world.tick()
         world.check()
+        if sql("SELECT id FROM campaign WHERE state NOT IN ('aborted', 'completed', 'archived')") == []:
+            break
     assert sql("SELECT id, state FROM campaign WHERE state NOT IN ('aborted', 'completed', 'archived')") == []
     moves = {tuple(row) for row in sql("SELECT DISTINCT kind, from_state, to_state FROM update_event")}
     assert {("update", "pending", "active"), ("campaign", "approved", "running"), ("stage", "pending", "running")} <= moves

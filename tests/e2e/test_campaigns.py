@@ -85,10 +85,10 @@ def test_from_the_draft_to_the_verdict(story):
     assert planned["plan"]["devices"] == 39
     assert [stage["counts"]["total"] for stage in planned["stages"]] == [10, 29]
     assert "cannot prove" in planned["plan"]["proves"][0]["sentence"]
+    canary = int(story.query("SELECT count(*) FROM device_update WHERE stage_ord = 0 AND state = 'pending'")[0][0])
     assert story.do(campaign, "submit")["state"] == "awaiting_approval"
     assert story.do(campaign, "approve", story.otto, plan_hash=planned["plan_hash"])["approved_by"] == "otto"
     assert story.do(campaign, "start")["state"] == "running"
-    canary = int(story.query("SELECT count(*) FROM device_update WHERE stage_ord = 0 AND state = 'pending'")[0][0])
     story.wait_count(campaign, "active", min(5, canary))
     assert story.stage(campaign, 1)["state"] == "pending"
     hold_for(2, lambda: story.count(campaign, "active") <= 5)  # no more places
@@ -387,6 +387,23 @@ def test_lost_devices_hold_the_disruption_budget(story):
     hold_for(2, lambda: story.count(campaign, "active") == 0)
     story.query(f"UPDATE device SET online = true WHERE id = decode('{lost[0][0]}', 'hex')")  # there it is again
     story.wait_count(campaign, "active", 1)
+    check_counters(story.query)
+
+
+def test_two_nodes_are_one_tick(story, new_cyand):
+    """Both tick; together they let no more go than there are places."""
+    new_cyand(node_id=1)
+    add_devices(story.query, 1, 60)
+    campaign = story.begin(limits={"transfers": 4})
+
+    def over():
+        assert story.count(campaign, "active") <= 4
+        finish(story.query, campaign["id"])
+        return story.read(campaign)["state"] == "completed"
+
+    wait_until(over, lambda: story.read(campaign))
+    assert story.query("SELECT count(*) FROM update_event WHERE kind = 'update' AND to_state = 'active'") == [["60"]]
+    assert story.query("SELECT count(*) FROM update_event WHERE kind = 'stage' AND to_state = 'passed'") == [["1"]]
     check_counters(story.query)
 
 
