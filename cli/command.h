@@ -22,13 +22,13 @@ enum option_kind {
 };
 
 struct command_option {
-    const char *name; /* without the dashes; NULL ends a list */
-    enum option_kind kind;
+    const char *name;  /* without the dashes; NULL ends a list */
     const char *value; /* its name in help; NULL for a flag */
     const char *help;
-    bool repeats, needed;
-    long min, max;
     const char *const *choices; /* NULL-terminated */
+    long min, max;
+    enum option_kind kind;
+    bool repeats, needed;
 };
 
 #define COMMAND_OPTION_LISTS 2

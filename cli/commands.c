@@ -7,11 +7,13 @@
     }
 #define LIMIT_OPTION                                                                                         \
     {                                                                                                        \
-        "limit", OPTION_NUMBER, "N", "at most so many rows; 0: all (1000)", .max = 100000000                 \
+        .name = "limit", .kind = OPTION_NUMBER, .value = "N", .help = "at most so many rows; 0: all (1000)", \
+        .max = 100000000                                                                                     \
     }
 #define REASON_NEEDED                                                                                        \
     {                                                                                                        \
-        "reason", OPTION_TEXT, "TEXT", "why, for the audit trail", .needed = true                            \
+        .name = "reason", .kind = OPTION_TEXT, .value = "TEXT", .help = "why, for the audit trail",          \
+        .needed = true                                                                                       \
     }
 
 const struct command_option command_globals[] = {
@@ -314,7 +316,7 @@ static const struct command_option watch_options[] = {
 
 #define MOVE(word, text)                                                                                     \
     {                                                                                                        \
-        .words = "campaign " word, .arguments = "CAMPAIGN", .help = text,                                    \
+        .words = "campaign " word, .arguments = "CAMPAIGN", .help = (text),                                  \
         .example = "campaign " word " winter --reason 'as planned'", .run = campaign_move_run, .options = {  \
             move_options                                                                                     \
         }                                                                                                    \

@@ -76,6 +76,7 @@ size_t grid_rows(const struct grid *grid)
 
 static void measure(const struct grid *grid, size_t *widths)
 {
+    must(grid->column_count > 0);
     for (size_t c = 0; c < grid->column_count; c++)
         widths[c] = grid->columns[0].title != NULL ? text_width(grid->columns[c].title) : 0;
     for (size_t i = 0; i < grid->cell_count; i++) {
@@ -125,11 +126,12 @@ void grid_print(const struct grid *grid, const struct terminal *terminal, FILE *
 {
     size_t *widths = mem_array(grid->column_count, sizeof(*widths));
 
+    must(grid->column_count > 0);
     measure(grid, widths);
     if (terminal->width > 0)
         shrink(grid, widths, terminal->width);
     for (size_t c = 0; grid->columns[0].title != NULL && c < grid->column_count; c++) {
-        struct cell head = {.text = (char *)(uintptr_t)grid->columns[c].title, .style = STYLE_BOLD};
+        struct cell head = {.text = (char *)grid->columns[c].title, .style = STYLE_BOLD};
         bool last = c + 1 == grid->column_count;
         print_cell(&head, widths[c], grid->columns[c].right, last, terminal, out);
         if (last)

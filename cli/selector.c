@@ -168,7 +168,7 @@ char *selector_describe(const json_t *selector)
     FILE *out = open_memstream(&text, &len);
 
     must(out != NULL);
-    json_object_foreach ((json_t *)(uintptr_t)selector, key, value) {
+    json_object_foreach ((json_t *)selector, key, value) {
         if (ftell(out) > 0)
             (void)fputs("; ", out);
         if (!json_is_array(value))

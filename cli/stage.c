@@ -116,20 +116,15 @@ json_t *stage_parse(const char *text, char why[STAGE_WHY_SIZE])
     return NULL;
 }
 
+/* hh:mm */
 static bool parse_clock(char out[6], const char *text, size_t len)
 {
-    unsigned hour, minute;
-    char copy[6], after;
-
-    if (len != 5)
+    if (len != 5 || text[2] != ':')
         return false;
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    if (copy[2] != ':' || strspn(copy, "0123456789:") != len ||
-        sscanf(copy, "%2u:%2u%c", &hour, &minute, &after) != 2 || hour > 23 || minute > 59)
-        return false;
-    memcpy(out, copy, sizeof(copy));
-    return true;
+    memcpy(out, text, len);
+    out[len] = '\0';
+    return strspn(out, "0123456789") == 2 && strspn(out + 3, "0123456789") == 2 &&
+           strncmp(out, "24", 2) < 0 && strcmp(out + 3, "60") < 0;
 }
 
 static bool add_days(json_t *window, const char *text, char why[STAGE_WHY_SIZE])

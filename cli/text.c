@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define MINUTE 60u
-#define HOUR 3600u
-#define DAY 86400u
-#define DURATION_MAX_S (10u * 365 * DAY)
+#define MINUTE UINT64_C(60)
+#define HOUR UINT64_C(3600)
+#define DAY UINT64_C(86400)
+#define DURATION_MAX_S (UINT64_C(3650) * DAY)
 
 /* The next character: its bytes and columns. Broken UTF-8 and controls are one byte, one column, not good. */
 struct glyph {
@@ -177,7 +177,7 @@ bool text_parse_duration(uint64_t *seconds, const char *text)
 {
     static const struct {
         const char *suffix;
-        unsigned seconds;
+        uint64_t seconds;
     } units[] = {{"", 1}, {"s", 1}, {"m", MINUTE}, {"min", MINUTE}, {"h", HOUR}, {"d", DAY}};
     char *end;
     unsigned long long number;

@@ -83,37 +83,48 @@ static void end_absence(struct absence *a, const struct cli *cli, struct progres
     a->since_ms = 0;
 }
 
+/* False: it is over, and *code says how. */
+static bool take(struct rest_answer *answer, const struct cli *cli, struct progress *p,
+                 struct absence *absence, enum cli_exit *code)
+{
+    const json_t *progress = json_object_get(answer->json, "progress");
+    const json_t *campaign = json_object_get(progress, "campaign");
+
+    if (answer->exit == CLI_INTERRUPTED) {
+        *code = say_goes_on(cli, p);
+        return false;
+    }
+    if (answer->exit == CLI_AWAY && bear_absence(absence, cli, p, answer->why))
+        return true;
+    if (answer->exit != CLI_OK) {
+        progress_rest(p);
+        *code = cli_fail(answer->exit, "%s", answer->why);
+        return false;
+    }
+    end_absence(absence, cli, p);
+    progress_show(p, cli, progress);
+    if (!is_over(field_text_or(campaign, "state", "")))
+        return true;
+    *code = judge(cli, campaign);
+    return false;
+}
+
 static enum cli_exit stay(const struct cli *cli, const char *path, struct progress *p)
 {
     uint64_t every_ms = call_number(cli->call, "every", LOOK_EVERY_S) * 1000;
     struct absence absence = {0};
     struct rest_answer answer;
+    enum cli_exit code;
+    bool more;
 
-    for (;;) {
-        uint64_t wait_ms = every_ms;
+    do {
         rest_ask(cli->rest, &(struct rest_request){.path = path}, &answer);
-        if (answer.exit == CLI_INTERRUPTED)
-            return say_goes_on(cli, p);
-        if (answer.exit == CLI_OK) {
-            json_t *progress = json_object_get(answer.json, "progress");
-            end_absence(&absence, cli, p);
-            progress_show(p, cli, progress);
-            if (is_over(field_text_or(json_object_get(progress, "campaign"), "state", ""))) {
-                enum cli_exit code = judge(cli, json_object_get(progress, "campaign"));
-                rest_answer_deinit(&answer);
-                return code;
-            }
-        } else if (answer.exit != CLI_AWAY || !bear_absence(&absence, cli, p, answer.why)) {
-            rest_answer_deinit(&answer);
-            progress_rest(p);
-            return cli_fail(answer.exit, "%s", answer.why);
-        } else {
-            wait_ms = absence.wait_ms;
-        }
+        more = take(&answer, cli, p, &absence, &code);
         rest_answer_deinit(&answer);
-        if (!interrupt_sleep(wait_ms))
+        if (more && !interrupt_sleep(absence.since_ms > 0 ? absence.wait_ms : every_ms))
             return say_goes_on(cli, p);
-    }
+    } while (more);
+    return code;
 }
 
 enum cli_exit campaign_watch_run(struct cli *cli)

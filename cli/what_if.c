@@ -42,7 +42,7 @@ void what_if_print_blocked(const struct cli *cli, const json_t *blocked)
     const char *reason;
     json_t *count;
 
-    json_object_foreach ((json_t *)(uintptr_t)blocked, reason, count)
+    json_object_foreach ((json_t *)blocked, reason, count)
         cli_say(cli, "  %lld blocked: %s", (long long)json_number_value(count), reason);
 }
 
