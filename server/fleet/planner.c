@@ -264,8 +264,13 @@ static void on_book(void *arg, enum pg_err err, const struct pg_result *result)
     char why[PLANNER_WHY_SIZE] = "";
     if (!check_answered(job, err, result, "planner_book") || !check_release(job, result))
         return;
-    job->book = planner_book_new(pg_int(result, 0, 1), pg_int(result, 0, 0), pg_value(result, 0, 2),
-                                 pg_value(result, 0, 3), pg_value(result, 0, 4), pg_value(result, 0, 5), why);
+    struct planner_book_row row = {.rev = pg_int(result, 0, 0),
+                                   .release_id = pg_int(result, 0, 1),
+                                   .release_name = pg_value(result, 0, 2),
+                                   .state = pg_value(result, 0, 3),
+                                   .binaries = pg_value(result, 0, 4),
+                                   .rules = pg_value(result, 0, 5)};
+    job->book = planner_book_new(&row, why);
     if (!job->book) {
         if (!job->rules)
             log_error("plan.refused release=%s why=%s", job->release, why);

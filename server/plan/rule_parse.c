@@ -280,23 +280,22 @@ static bool is_code(const char *code)
     return len >= 1 && len <= RULE_CODE_MAX && strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len;
 }
 
-static bool read_texts(struct plan_rule *rule, const char *code, const char *explain, const char *evidence,
-                       char why[RULE_WHY_SIZE])
+static bool read_words(struct plan_rule *rule, const struct rule_words *words, char why[RULE_WHY_SIZE])
 {
-    if (!is_code(code))
+    if (!is_code(words->code))
         return refuse(why, "`code` must be 1 to %d small letters, digits, dots and dashes.", RULE_CODE_MAX);
-    if (explain[0] == 0 || strlen(explain) > RULE_TEXT_MAX)
+    if (words->explain[0] == 0 || strlen(words->explain) > RULE_TEXT_MAX)
         return refuse(why, "`explain` must be a sentence of 1 to %d bytes.", RULE_TEXT_MAX);
-    if (evidence[0] == 0 || strlen(evidence) > RULE_TEXT_MAX)
+    if (words->evidence[0] == 0 || strlen(words->evidence) > RULE_TEXT_MAX)
         return refuse(why, "`evidence` must say in 1 to %d bytes how this is known.", RULE_TEXT_MAX);
-    (void)snprintf(rule->code, sizeof rule->code, "%s", code);
-    (void)snprintf(rule->explain, sizeof rule->explain, "%s", explain);
-    (void)snprintf(rule->evidence, sizeof rule->evidence, "%s", evidence);
+    (void)snprintf(rule->code, sizeof rule->code, "%s", words->code);
+    (void)snprintf(rule->explain, sizeof rule->explain, "%s", words->explain);
+    (void)snprintf(rule->evidence, sizeof rule->evidence, "%s", words->evidence);
     return true;
 }
 
-bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, const char *explain,
-                const char *evidence, const json_t *body, char why[RULE_WHY_SIZE])
+bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const struct rule_words *words,
+                const json_t *body, char why[RULE_WHY_SIZE])
 {
     static bool (*const read[])(struct plan_rule *, const json_t *, char *) = {
         [RULE_REQUIRES] = read_requires,
@@ -309,5 +308,5 @@ bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, c
     };
     must((size_t)kind < KIND_COUNT);
     *rule = (struct plan_rule){.kind = kind};
-    return read_texts(rule, code, explain, evidence, why) && read[kind](rule, body, why);
+    return read_words(rule, words, why) && read[kind](rule, body, why);
 }

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
     json_t *body = json_loadb((const char *)data + 1, data_len - 1, 0, NULL);
     if (body == NULL)
         return 0;
-    if (!rule_parse(&rule, (enum rule_kind)(data[0] % 7), "code", "Explained.", "Known.", body, why)) {
+    if (!rule_parse(&rule, (enum rule_kind)(data[0] % 7),
+                    &(struct rule_words){"code", "Explained.", "Known."}, body, why)) {
         must(why[0] != '\0' && strlen(why) < RULE_WHY_SIZE);
         json_decref(body);
         return 0;
