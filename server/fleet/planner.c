@@ -298,12 +298,22 @@ static void find_book(struct job *job, int64_t release_id, int64_t rev)
 
 /* --- what is asked about --- */
 
+static bool take_number(const char **text, char before, unsigned long *number)
+{
+    char *end;
+    if (**text != before)
+        return false;
+    *number = strtoul(*text + 1, &end, 10);
+    *text = end;
+    return true;
+}
+
 void planner_read_vector(struct plan_vector *from, const char *text, int64_t platform_id)
 {
-    unsigned function, index, version;
-    int taken = 0;
+    unsigned long function, index, version;
     *from = (struct plan_vector){.platform_id = (uint16_t)platform_id};
-    for (; sscanf(text, ";%3u.%3u=%5u%n", &function, &index, &version, &taken) == 3; text += taken) {
+    while (take_number(&text, ';', &function) && take_number(&text, '.', &index) &&
+           take_number(&text, '=', &version)) {
         if (from->count == PLAN_MODULES_MAX) {
             from->count = 0;
             return;

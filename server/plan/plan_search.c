@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "plan/plan_inner.h"
 
-#define FIRST_NODES 64
+#define FIRST_NODES ((size_t)64)
 
 struct node {
     struct plan_vector vector;
