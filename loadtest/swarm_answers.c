@@ -3,6 +3,7 @@
 #include "swarm_device_private.h"
 #include "swarm_requests.h"
 #include "swarm_talk.h"
+#include "swarm_update.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -166,6 +167,10 @@ static void on_answered(void *owner, const struct swarm_con *con, const struct s
     case SWARM_KIND_GOODBYE:
         swarm_device_set_life(d, 0);
         break;
+    case SWARM_KIND_UPDATE_DONE:
+    case SWARM_KIND_UPDATE_REFUSED:
+        swarm_update_acknowledged(d, kind);
+        return;
     default:
         break;
     }

@@ -1,6 +1,7 @@
 #include "swarm_app.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "swarm_firmware.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ bool swarm_app_call(struct swarm_device *d, struct swarm_coap_piece name, const 
     const char *value = "";
     int pin = pin_of(argument, &value);
 
+    if (swarm_firmware_is_in_safe_mode(&d->model->firmware))
+        return false;
     if (piece_is(name, "digitalread")) {
         *result = pin < 0 ? -1 : (int32_t)(d->pins >> pin & 1);
     } else if (piece_is(name, "digitalwrite")) {

@@ -92,13 +92,13 @@ static bool read_extended(struct bytes_reader *r, uint32_t *value)
     return !r->bad;
 }
 
-static uint32_t uint_of(struct swarm_coap_piece piece)
+uint32_t swarm_coap_number(struct swarm_coap_piece value)
 {
-    uint32_t value = 0;
+    uint32_t number = 0;
 
-    for (size_t i = 0; i < piece.len && i < 4; i++)
-        value = value << 8 | piece.data[i];
-    return value;
+    for (size_t i = 0; i < value.len && i < 4; i++)
+        number = number << 8 | value.data[i];
+    return number;
 }
 
 static void take_option(struct swarm_coap_in *in, uint32_t number, struct swarm_coap_piece value)
@@ -109,7 +109,7 @@ static void take_option(struct swarm_coap_in *in, uint32_t number, struct swarm_
             in->path[in->path_count++] = value;
         break;
     case SWARM_OPT_FORMAT:
-        in->format = uint_of(value);
+        in->format = swarm_coap_number(value);
         in->has_format = true;
         break;
     case SWARM_OPT_QUERY:
@@ -118,7 +118,7 @@ static void take_option(struct swarm_coap_in *in, uint32_t number, struct swarm_
         in->has_query = true;
         break;
     case SWARM_OPT_BLOCK2:
-        in->block2 = uint_of(value);
+        in->block2 = swarm_coap_number(value);
         in->has_block2 = true;
         break;
     default:
@@ -126,32 +126,56 @@ static void take_option(struct swarm_coap_in *in, uint32_t number, struct swarm_
     }
 }
 
+/* Reads one option; false at the end of options, or with r->bad when it is none. */
+static bool next_option(struct bytes_reader *r, uint32_t *number, struct swarm_coap_piece *value)
+{
+    uint8_t head = bytes_left(r) > 0 ? bytes_get_u8(r) : 0xff;
+    uint32_t delta = head >> 4, len = head & 15;
+
+    if (head == 0xff)
+        return false;
+    if (!read_extended(r, &delta) || !read_extended(r, &len)) {
+        r->bad = true;
+        return false;
+    }
+    *number += delta;
+    *value = (struct swarm_coap_piece){bytes_get(r, len), len};
+    r->bad = r->bad || *number > 0xffff;
+    return !r->bad;
+}
+
 static bool read_options(struct swarm_coap_in *in, struct bytes_reader *r)
 {
+    struct swarm_coap_piece value;
+    const uint8_t *start = r->at;
     uint32_t number = 0;
     bool first = true;
 
-    while (bytes_left(r) > 0) {
-        uint8_t head = bytes_get_u8(r);
-        uint32_t delta = head >> 4, len = head & 15;
-        struct swarm_coap_piece value;
-
-        if (head == 0xff) {
-            in->payload = (struct swarm_coap_piece){r->at, bytes_left(r)};
-            return in->payload.len > 0; /* RFC 7252 3: a marker without payload is an error */
-        }
-        if (!read_extended(r, &delta) || !read_extended(r, &len))
-            return false;
-        number += delta;
-        value = (struct swarm_coap_piece){bytes_get(r, len), len};
-        if (r->bad || number > 0xffff)
-            return false;
+    while (next_option(r, &number, &value)) {
         if (first) /* devices look for the path letter at one fixed place: device-protocol 3.1 */
-            in->path_first = number == SWARM_OPT_PATH && len == 1;
+            in->path_first = number == SWARM_OPT_PATH && value.len == 1;
         first = false;
+        in->options = (struct swarm_coap_piece){start, (size_t)(r->at - start)};
         take_option(in, number, value);
     }
-    return true;
+    if (r->bad)
+        return false;
+    in->payload = (struct swarm_coap_piece){r->at, bytes_left(r)};
+    /* RFC 7252 3: a marker without payload is an error */
+    return in->payload.len > 0 || (size_t)(r->at - start) == in->options.len;
+}
+
+bool swarm_coap_find(const struct swarm_coap_in *in, uint16_t number, size_t nth,
+                     struct swarm_coap_piece *value)
+{
+    struct bytes_reader r;
+    uint32_t at = 0;
+
+    bytes_reader_init(&r, in->options.data, in->options.len);
+    while (next_option(&r, &at, value))
+        if (at == number && nth-- == 0)
+            return true;
+    return false;
 }
 
 bool swarm_coap_parse(struct swarm_coap_in *in, const uint8_t *data, size_t data_len)

@@ -53,6 +53,7 @@ struct swarm_coap_in {
     struct swarm_coap_token token;
     struct swarm_coap_piece path[SWARM_COAP_PATH_MAX];
     struct swarm_coap_piece query, payload;
+    struct swarm_coap_piece options; /* all of them, as they came */
     size_t path_count;
     uint32_t format, block2;
     uint16_t mid;
@@ -61,5 +62,11 @@ struct swarm_coap_in {
 };
 /* False when it is no CoAP message. */
 bool swarm_coap_parse(struct swarm_coap_in *in, const uint8_t *data, size_t data_len) must_check;
+
+/* The nth (from 0) option of this number; false when there are not so many. */
+bool swarm_coap_find(const struct swarm_coap_in *in, uint16_t number, size_t nth,
+                     struct swarm_coap_piece *value) must_check;
+/* Big-endian; of more than four bytes the first four. */
+uint32_t swarm_coap_number(struct swarm_coap_piece value);
 
 #endif

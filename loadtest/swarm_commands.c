@@ -1,6 +1,7 @@
 #include "swarm_commands.h"
 #include "swarm_scenario.h"
 #include "swarm_talk.h"
+#include "swarm_truth.h"
 #include <string.h>
 
 /* NULL = done, else why not. d is NULL where a command needs no device. */
@@ -38,7 +39,33 @@ static const char *do_module(struct swarm_commands *c, struct swarm_device *d, j
     if (!swarm_firmware_set(&d->model->firmware, d->model->platform, f[0], n[0],
                             (uint16_t)json_integer_value(v)))
         return "no room for another module";
+    swarm_truth_tell_modules(d);
     d->changed = true;
+    return NULL;
+}
+
+/* Which of its updates go wrong, and how. */
+static const char *do_defects(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    static char why[128]; /* until the answer is printed */
+
+    (void)c;
+    if (!swarm_defects_read(swarm_model_defects(d->model), json_object_get(command, "set"), why, sizeof(why)))
+        return why;
+    return NULL;
+}
+
+/* Its application wants updates, or none (device-protocol 5.6). */
+static const char *do_updates(struct swarm_commands *c, struct swarm_device *d, json_t *command)
+{
+    json_t *enabled = json_object_get(command, "enabled");
+
+    (void)c;
+    if (!json_is_boolean(enabled))
+        return "enabled is needed";
+    swarm_model_defects(d->model)->updates_disabled = json_is_false(enabled);
+    (void)!swarm_device_publish(d, "particle/device/updates/enabled",
+                                json_is_true(enabled) ? "true" : "false");
     return NULL;
 }
 
@@ -176,20 +203,13 @@ static const struct {
     const char *name;
     command_fn *run;
     bool needs_device;
-} table[] = {{"clear", do_clear, false},
-             {"cold_boot", do_cold_boot, true},
-             {"describe", do_describe, true},
-             {"event", do_event, true},
-             {"go", do_go, false},
-             {"goodbye", do_goodbye, true},
-             {"module", do_module, true},
-             {"ping", do_ping, true},
-             {"quit", do_quit, false},
-             {"reboot", do_reboot, true},
-             {"rebind", do_rebind, true},
-             {"replay", do_replay, false},
-             {"resume", do_resume, true},
-             {"status", do_status, false}};
+} table[] = {
+    {"clear", do_clear, false},      {"cold_boot", do_cold_boot, true}, {"defects", do_defects, true},
+    {"describe", do_describe, true}, {"event", do_event, true},         {"go", do_go, false},
+    {"goodbye", do_goodbye, true},   {"module", do_module, true},       {"ping", do_ping, true},
+    {"quit", do_quit, false},        {"reboot", do_reboot, true},       {"rebind", do_rebind, true},
+    {"replay", do_replay, false},    {"resume", do_resume, true},       {"status", do_status, false},
+    {"updates", do_updates, true}};
 
 static struct swarm_device *find(const struct swarm_commands *c, const char *id)
 {

@@ -2,12 +2,14 @@
  */
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "swarm_firmware.h"
 #include "swarm_messages.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define UNMET 4     /* dependencies */
 #define VALIDITY 30 /* integrity, dependencies, range, platform: all checked and passed */
 #define PROTOBUF_MAX_BYTES 2048
 
@@ -16,9 +18,26 @@ static void user_hash(const struct swarm_model *m, const struct swarm_module *mo
                       uint8_t out[SWARM_HASH_BYTES])
 {
     char text[64];
-    int len = snprintf(text, sizeof(text), "user %u %u", m->platform->id, module->v);
+    int len;
+
+    if (module->has_hash) {
+        memcpy(out, module->hash, SWARM_HASH_BYTES);
+        return;
+    }
+    len = snprintf(text, sizeof(text), "user %u %u", m->platform->id, module->v);
 
     swarm_sha256(out, text, (size_t)len);
+}
+
+static int passed(const struct swarm_model *m, const struct swarm_module *module)
+{
+    return swarm_firmware_meets(&m->firmware, module) ? VALIDITY : VALIDITY & ~UNMET;
+}
+
+/* A co-processor that does not answer has version 0. */
+static uint16_t told_version(const struct swarm_model *m, const struct swarm_module *module)
+{
+    return module->f == 'c' && m->firmware.ncp_silent ? 0 : module->v;
 }
 
 /* Identities of the modem, made from the device id. */
@@ -46,8 +65,8 @@ static json_t *json_module(const struct swarm_model *m, const struct swarm_modul
                               json_pack("{s:s%,s:s%,s:i}", "f", &module->depends[i].f, (size_t)1, "n",
                                         &module->depends[i].n, (size_t)1, "v", (int)module->depends[i].v));
     entry = json_pack("{s:i,s:s,s:i,s:i,s:s%,s:s%,s:i,s:o}", "s", (int)module->slot_bytes, "l", "m", "vc",
-                      VALIDITY, "vv", VALIDITY, "f", &module->f, (size_t)1, "n", &module->n, (size_t)1, "v",
-                      (int)module->v, "d", depends);
+                      VALIDITY, "vv", passed(m, module), "f", &module->f, (size_t)1, "n", &module->n,
+                      (size_t)1, "v", (int)told_version(m, module), "d", depends);
     must(entry != NULL);
     if (module->f == 'u') {
         user_hash(m, module, hash);
@@ -75,8 +94,13 @@ static void json_add_system(const struct swarm_model *m, json_t *root)
 }
 
 /* Variable types: 1 bool, 2 int32, 4 string, 9 double (device-protocol 4.4.2). */
-static void json_add_app(json_t *root)
+static void json_add_app(const struct swarm_model *m, json_t *root)
 {
+    if (swarm_firmware_is_in_safe_mode(&m->firmware)) { /* its application does not run */
+        json_object_set_new(root, "f", json_array());
+        json_object_set_new(root, "v", json_object());
+        return;
+    }
     json_object_set_new(root, "f",
                         json_pack("[s,s,s,s,s,s]", "digitalread", "digitalwrite", "analogread", "analogwrite",
                                   "mix", "mixTwo"));
@@ -92,7 +116,7 @@ static uint8_t *describe_json(const struct swarm_model *m, unsigned int flags, s
     char *text;
 
     if (flags & SWARM_DESCRIBE_APP)
-        json_add_app(root);
+        json_add_app(m, root);
     if (flags & SWARM_DESCRIBE_SYSTEM)
         json_add_system(m, root);
     text = json_dumps(root, JSON_COMPACT);
@@ -151,10 +175,10 @@ static void put_module(struct bytes_writer *w, const struct swarm_model *m, cons
     bytes_writer_init(&inner, bytes, sizeof(bytes));
     put_uint(&inner, 1, protobuf_type(module->f));
     put_uint(&inner, 2, (unsigned int)(module->n - '0'));
-    put_uint(&inner, 3, module->v);
+    put_uint(&inner, 3, told_version(m, module));
     put_uint(&inner, 5, module->slot_bytes);
     put_fixed32(&inner, 6, VALIDITY);
-    put_fixed32(&inner, 7, VALIDITY);
+    put_fixed32(&inner, 7, (uint32_t)passed(m, module));
     if (module->f == 'u') {
         user_hash(m, module, hash);
         put_bytes(&inner, 8, hash, sizeof(hash));

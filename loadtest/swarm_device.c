@@ -1,10 +1,12 @@
 #include "swarm_device.h"
 #include "base/clock.h"
 #include "swarm_answers.h"
+#include "swarm_boot.h"
 #include "swarm_device_private.h"
 #include "swarm_requests.h"
 #include "swarm_schedule.h"
 #include "swarm_talk.h"
+#include "swarm_update.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -18,18 +20,20 @@
 #define BACK_OFF_DOUBLINGS_MAX 7
 
 static const char *const state_names[] = {"offline",  "connecting", "greeting", "settling", "online",
-                                          "resuming", "leaving",    "asleep",   "stopped"};
+                                          "resuming", "leaving",    "asleep",   "stopped",  "rebooting"};
 #define BIT(state) (1U << SWARM_DEVICE_##state)
 static const uint16_t may_enter[] = {
-    [SWARM_DEVICE_OFFLINE] = BIT(CONNECTING) | BIT(RESUMING) | BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_CONNECTING] = BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_GREETING] = BIT(SETTLING) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_SETTLING] = BIT(ONLINE) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_ONLINE] = BIT(LEAVING) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_RESUMING] = BIT(SETTLING) | BIT(OFFLINE) | BIT(STOPPED),
-    [SWARM_DEVICE_LEAVING] = BIT(ASLEEP) | BIT(STOPPED) | BIT(OFFLINE),
-    [SWARM_DEVICE_ASLEEP] = BIT(RESUMING) | BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED),
+    [SWARM_DEVICE_OFFLINE] =
+        BIT(CONNECTING) | BIT(RESUMING) | BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_CONNECTING] = BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_GREETING] = BIT(SETTLING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_SETTLING] = BIT(ONLINE) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_ONLINE] = BIT(LEAVING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_RESUMING] = BIT(SETTLING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
+    [SWARM_DEVICE_LEAVING] = BIT(ASLEEP) | BIT(STOPPED) | BIT(OFFLINE) | BIT(REBOOTING),
+    [SWARM_DEVICE_ASLEEP] = BIT(RESUMING) | BIT(GREETING) | BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
     [SWARM_DEVICE_STOPPED] = BIT(OFFLINE),
+    [SWARM_DEVICE_REBOOTING] = BIT(OFFLINE) | BIT(STOPPED) | BIT(REBOOTING),
 };
 
 static void on_life(struct deadline *deadline, uint64_t now_ms);
@@ -92,6 +96,7 @@ uint64_t swarm_device_keepalive_ms(const struct swarm_device *d)
 /* Everything that belongs to the link and not to the session. */
 static void link_down(struct swarm_device *d)
 {
+    swarm_update_link_down(d);
     swarm_exchange_reset(&d->exchange);
     swarm_requests_forget(d);
     d->settle_left = 0;
@@ -132,7 +137,7 @@ bool swarm_device_can_resume(const struct swarm_device *d)
 }
 
 /* The link is bad and the session may be good: resume over a new socket (device-protocol 2.8). */
-static void link_failed(struct swarm_device *d, const char *reason)
+void swarm_device_drop_link(struct swarm_device *d, const char *reason)
 {
     if (!swarm_device_can_resume(d) || d->resume_uses >= RESUME_USES_MAX) {
         swarm_device_lose(d, swarm_session_lost_by_move(&d->session) ? "silent_after_move" : reason);
@@ -181,9 +186,36 @@ static void connect_again(struct swarm_device *d)
     swarm_device_set_life(d, scaled(d, PING_WAIT_MS));
 }
 
+void swarm_device_vanish(struct swarm_device *d, const char *reason)
+{
+    link_down(d);
+    swarm_session_drop(&d->session);
+    deadline_cancel(deadlines_of(d), &d->life);
+    swarm_device_enter(d, SWARM_DEVICE_STOPPED);
+    swarm_truth_tell(d, "vanished", json_pack("{s:s}", "reason", reason));
+    swarm_device_notice(d, "stopped", json_pack("{s:s}", "reason", reason));
+}
+
+void swarm_device_go_silent(struct swarm_device *d, const char *reason, uint64_t after_ms)
+{
+    link_down(d);
+    if (d->session.state == SWARM_SESSION_UP && swarm_device_can_resume(d))
+        swarm_session_suspend(&d->session);
+    else if (d->session.state != SWARM_SESSION_SUSPENDED)
+        swarm_session_drop(&d->session);
+    swarm_device_enter(d, SWARM_DEVICE_REBOOTING);
+    d->reset_reason = reason;
+    swarm_device_set_life(d, after_ms);
+    swarm_device_notice(d, "offline", json_pack("{s:s}", "reason", "rebooting"));
+}
+
 /* A session that was taken up three times in vain is not taken up again (device-protocol 2.7). */
 static void connect_device(struct swarm_device *d)
 {
+    if (!swarm_firmware_can_connect(&d->model->firmware, d->model->platform)) {
+        swarm_device_vanish(d, "unreachable");
+        return;
+    }
     if (d->session.state == SWARM_SESSION_SUSPENDED && d->resume_uses < RESUME_USES_MAX)
         connect_again(d);
     else
@@ -265,6 +297,34 @@ static void on_message(void *owner, const uint8_t *data, size_t data_len)
 }
 static const struct swarm_session_ops session_ops = {
     .up = on_up, .failed = on_failed, .ended = on_ended, .message = on_message};
+/* What a boot does to memory. */
+static void boot(struct swarm_device *d)
+{
+    swarm_update_power_lost(d);
+    link_down(d);
+    swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
+    d->told_reset = false;
+    d->clock_valid = false;
+    d->forced_updates = false;
+    d->failures = 0;
+    d->pins = 0;
+    d->boot_ms = clock_ms();
+    swarm_random(&d->exchange.token, sizeof(d->exchange.token));
+    swarm_boot_came_up(d);
+}
+
+/* After the silence of an update. */
+static void come_up(struct swarm_device *d)
+{
+    struct swarm_defects *defects = d->model->defects;
+
+    d->world->stats.reboots++;
+    boot(d);
+    if (defects && swarm_defect_strikes(&defects->forget_session))
+        swarm_session_drop(&d->session);
+    connect_device(d);
+}
+
 /* --- deadlines --- */
 
 static void fall_asleep(struct swarm_device *d)
@@ -300,6 +360,9 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
     case SWARM_DEVICE_OFFLINE:
         connect_device(d);
         break;
+    case SWARM_DEVICE_REBOOTING:
+        come_up(d);
+        break;
     case SWARM_DEVICE_ASLEEP:
         swarm_device_wake(d);
         break;
@@ -307,11 +370,15 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
         fall_asleep(d);
         break;
     case SWARM_DEVICE_RESUMING:
-        link_failed(d, "resume_unanswered");
+        swarm_device_drop_link(d, "resume_unanswered");
         break;
     case SWARM_DEVICE_ONLINE:
+        if (swarm_update_is_busy(d)) { /* chunks keep the link alive */
+            swarm_device_set_life(d, swarm_device_keepalive_ms(d));
+            break;
+        }
         if (d->pinged_ms) {
-            link_failed(d, "ping_unanswered");
+            swarm_device_drop_link(d, "ping_unanswered");
             break;
         }
         swarm_talk_ping(d);
@@ -326,7 +393,7 @@ static void on_life(struct deadline *deadline, uint64_t now_ms)
 
 bool swarm_device_publish(struct swarm_device *d, const char *name, const char *data)
 {
-    if (d->state != SWARM_DEVICE_ONLINE && d->state != SWARM_DEVICE_SETTLING)
+    if ((d->state != SWARM_DEVICE_ONLINE && d->state != SWARM_DEVICE_SETTLING) || swarm_update_is_busy(d))
         return false;
     swarm_talk_event(d, name, data, false);
     return true;
@@ -363,23 +430,10 @@ bool swarm_device_goodbye(struct swarm_device *d, uint64_t sleep_ms)
     return true;
 }
 
-/* What a boot does to memory. */
-static void boot(struct swarm_device *d)
-{
-    link_down(d);
-    swarm_device_enter(d, SWARM_DEVICE_OFFLINE);
-    d->told_reset = false;
-    d->clock_valid = false;
-    d->forced_updates = false;
-    d->failures = 0;
-    d->pins = 0;
-    d->boot_ms = clock_ms();
-    swarm_random(&d->exchange.token, sizeof(d->exchange.token));
-}
-
 void swarm_device_cold_boot(struct swarm_device *d)
 {
     d->world->stats.cold_boots++;
+    d->reset_reason = "power_down";
     boot(d);
     if (d->session.state == SWARM_SESSION_UP && swarm_device_can_resume(d))
         swarm_session_suspend(&d->session);
@@ -405,6 +459,7 @@ void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct
     d->world = world;
     d->model = model;
     d->boot_ms = clock_ms();
+    d->reset_reason = "power_down";
     d->event_counter = clock_wall_ms(); /* so that data is never used twice, whatever ended the run before */
     swarm_session_init(&d->session, &world->loop.env, &session_ops, d);
     d->session.device_id = model->profile == SWARM_PROFILE_DEVICEOS ? model->id.bytes : NULL;
@@ -416,6 +471,7 @@ void swarm_device_init(struct swarm_device *d, struct swarm_world *world, struct
 void swarm_device_deinit(struct swarm_device *d)
 {
     link_down(d);
+    swarm_update_free(d);
     swarm_exchange_deinit(&d->exchange);
     swarm_session_drop(&d->session);
     deadline_cancel(deadlines_of(d), &d->life);

@@ -8,13 +8,15 @@
  *
  * OFFLINE waits for its back-off; GREETING waits for the acknowledgement of Hello and drops what the server
  * asks meanwhile, as devices do; SETTLING waits until everything of the connection sequence is acknowledged;
- * RESUMING has sent a ping over a session it kept.
+ * RESUMING has sent a ping over a session it kept. REBOOTING is silent while it applies an update, and comes
+ * to OFFLINE from wherever it was.
  *
  * Ownership: memory of the run's array; swarm_device_deinit leaves nothing behind. Loop thread only. */
 #ifndef CYAN_LOADTEST_SWARM_DEVICE_H
 #define CYAN_LOADTEST_SWARM_DEVICE_H
 
 #include "swarm_exchange.h"
+#include "swarm_image.h"
 #include "swarm_loop.h"
 #include "swarm_messages.h"
 #include "swarm_stats.h"
@@ -28,7 +30,8 @@ enum swarm_device_state {
     SWARM_DEVICE_RESUMING,
     SWARM_DEVICE_LEAVING,
     SWARM_DEVICE_ASLEEP,
-    SWARM_DEVICE_STOPPED
+    SWARM_DEVICE_STOPPED,
+    SWARM_DEVICE_REBOOTING
 };
 const char *swarm_device_state_name(enum swarm_device_state state);
 
@@ -42,15 +45,21 @@ enum swarm_kind {
     SWARM_KIND_PING,
     SWARM_KIND_RESPONSE,
     SWARM_KIND_GOODBYE,
+    SWARM_KIND_UPDATE_DONE,
+    SWARM_KIND_UPDATE_REFUSED,
     SWARM_SETTLING = 0x80
 };
 
 struct swarm_device;
+struct swarm_update;
+struct swarm_truth;
 
 /* What all devices of a run share. */
 struct swarm_world {
     struct swarm_loop loop;
     struct swarm_stats stats;
+    struct swarm_images images;    /* of updates under way */
+    struct swarm_truth *truth;     /* borrowed, NULL = nobody writes it down */
     struct swarm_verifier *server; /* ours; NULL when all are PSK */
     double time_scale;
     uint64_t rebind_every_ms, resume_every_ms, event_interval_ms, keepalive_ms,
@@ -89,6 +98,8 @@ struct swarm_device {
     struct deadline publish; /* next event */
     struct deadline rebind, resume, cycle;
     struct swarm_pull pull;
+    struct swarm_update *update; /* ours, NULL before the first one */
+    const char *reset_reason;    /* static: of the last boot, until it is told */
     uint64_t event_counter;
     uint64_t started_ms; /* of this attempt to connect */
     uint64_t boot_ms;

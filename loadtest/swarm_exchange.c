@@ -48,6 +48,8 @@ void swarm_exchange_reset(struct swarm_exchange *e)
     }
     e->cons = NULL;
     e->con_count = 0;
+    for (size_t i = 0; e->seen && i < SWARM_SEEN_MAX; i++)
+        free(e->seen[i].long_reply);
     free(e->seen);
     e->seen = NULL;
     e->seen_next = 0;
@@ -126,16 +128,27 @@ void swarm_exchange_reply(struct swarm_exchange *e, const struct swarm_coap_in *
 {
     struct swarm_seen *seen;
 
-    must(!out->bad && out->len <= SWARM_REPLY_MAX_BYTES);
+    must(!out->bad);
     if (in->type == SWARM_CON) {
         if (!e->seen)
             e->seen = mem_array(SWARM_SEEN_MAX, sizeof(*e->seen));
         seen = &e->seen[e->seen_next++ % SWARM_SEEN_MAX];
         seen->at_ms = clock_ms();
         seen->mid = in->mid;
-        seen->reply_len = (uint8_t)out->len;
-        memcpy(seen->reply, out->bytes, out->len);
+        seen->reply_len = (uint16_t)out->len;
+        free(seen->long_reply);
+        seen->long_reply = NULL;
+        if (out->len > sizeof(seen->reply))
+            seen->long_reply = mem_copy(out->bytes, out->len);
+        else
+            memcpy(seen->reply, out->bytes, out->len);
     }
+    e->ops->send(e->owner, out->bytes, out->len);
+}
+
+void swarm_exchange_tell(struct swarm_exchange *e, const struct swarm_coap_out *out)
+{
+    must(!out->bad);
     e->ops->send(e->owner, out->bytes, out->len);
 }
 
@@ -195,7 +208,7 @@ void swarm_exchange_receive(struct swarm_exchange *e, const uint8_t *data, size_
     }
     seen = in.type == SWARM_CON ? find_seen(e, in.mid) : NULL;
     if (seen)
-        e->ops->send(e->owner, seen->reply, seen->reply_len);
+        e->ops->send(e->owner, seen->long_reply ? seen->long_reply : seen->reply, seen->reply_len);
     else
         e->ops->request(e->owner, &in);
 }

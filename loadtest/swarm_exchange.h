@@ -13,7 +13,7 @@
 #include "swarm_tally.h"
 
 #define SWARM_SEEN_MAX 32
-#define SWARM_REPLY_MAX_BYTES 12
+#define SWARM_REPLY_SHORT_BYTES 12
 
 struct swarm_exchange;
 
@@ -51,8 +51,9 @@ struct swarm_exchange_ops {
 struct swarm_seen {
     uint64_t at_ms;
     uint16_t mid;
-    uint8_t reply_len;
-    uint8_t reply[SWARM_REPLY_MAX_BYTES];
+    uint16_t reply_len;
+    uint8_t reply[SWARM_REPLY_SHORT_BYTES];
+    uint8_t *long_reply; /* ours, in place of reply; NULL when that is enough */
 };
 
 struct swarm_exchange {
@@ -82,6 +83,8 @@ void swarm_exchange_confirm(struct swarm_exchange *e, const struct swarm_coap_ou
 /* Sends an acknowledgement and keeps it for duplicates of in. */
 void swarm_exchange_reply(struct swarm_exchange *e, const struct swarm_coap_in *in,
                           const struct swarm_coap_out *out);
+/* Sends a message that nobody acknowledges: NON or RST. */
+void swarm_exchange_tell(struct swarm_exchange *e, const struct swarm_coap_out *out);
 void swarm_exchange_receive(struct swarm_exchange *e, const uint8_t *data, size_t data_len);
 
 #endif

@@ -270,7 +270,7 @@ static void run(struct hold *h)
 int swarm_hold(const struct swarm_options *o)
 {
     struct hold h = {.options = o, .choice = swarm_run_choice(o)};
-    struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, 1},
+    struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, (uint32_t)o->delay_ms, 1},
                                     .sources = (uint32_t)o->sources,
                                     .shared = (uint32_t)o->shared_sockets};
     bool ok;

@@ -1,11 +1,13 @@
 #include "swarm_messages.h"
 #include "base/bytes.h"
+#include "swarm_firmware.h"
 #include <string.h>
 
 #define PROTOBUF_SINCE 5500
 #define TOKEN_SINCE 3300
 #define PRIVATE_EVENTS_SINCE 6200
 #define LONG_HELLO_SINCE 3000
+#define UPDATE_APPLIED 0x01
 
 void swarm_message_hello(struct swarm_coap_out *out, uint16_t mid, const struct swarm_model *m)
 {
@@ -14,9 +16,15 @@ void swarm_message_hello(struct swarm_coap_out *out, uint16_t mid, const struct 
     struct bytes_writer w;
 
     bytes_writer_init(&w, payload, sizeof(payload));
-    bytes_put_be16(&w, m->platform->id); /* product: the build's default */
-    bytes_put_be16(&w, 0xffff);          /* its version: none */
-    bytes_put_be16(&w, swarm_platform_hello_flags(m->platform, version));
+    if (m->firmware.product_id && !swarm_firmware_is_in_safe_mode(&m->firmware)) {
+        bytes_put_be16(&w, m->firmware.product_id);
+        bytes_put_be16(&w, m->firmware.product_version);
+    } else {
+        bytes_put_be16(&w, m->platform->id); /* product: the build's default */
+        bytes_put_be16(&w, 0xffff);          /* its version: none */
+    }
+    bytes_put_be16(&w, (uint16_t)(swarm_platform_hello_flags(m->platform, version) |
+                                  (m->update_applied ? UPDATE_APPLIED : 0)));
     bytes_put_be16(&w, m->platform->id);
     bytes_put_be16(&w, DEVICE_ID_BYTES);
     bytes_put(&w, m->id.bytes, DEVICE_ID_BYTES);

@@ -57,6 +57,13 @@ static bool model_complete(struct swarm_models *all, struct swarm_model *m)
     return m->key.point[0] == 4 || swarm_key_complete(all->crypto, &m->key);
 }
 
+struct swarm_defects *swarm_model_defects(struct swarm_model *m)
+{
+    if (!m->defects)
+        m->defects = mem_alloc(sizeof(*m->defects));
+    return m->defects;
+}
+
 bool swarm_profile_parse(uint8_t *profile, const char *name)
 {
     if (strcmp(name, "deviceos") != 0 && strcmp(name, "psk") != 0)
@@ -67,14 +74,38 @@ bool swarm_profile_parse(uint8_t *profile, const char *name)
 
 /* --- JSON in --- */
 
-static bool read_module(struct swarm_model *m, json_t *entry)
+static bool read_version(json_t *entry, struct swarm_dependency *out)
 {
     const char *f = NULL, *n = NULL;
     int v = 0;
 
-    return json_unpack(entry, "{s:s,s:s,s:i}", "f", &f, "n", &n, "v", &v) == 0 && strlen(f) == 1 &&
-           strlen(n) == 1 && n[0] >= '0' && n[0] <= '9' && v >= 0 && v <= 65535 &&
-           swarm_firmware_set(&m->firmware, m->platform, f[0], n[0], (uint16_t)v);
+    if (json_unpack(entry, "{s:s,s:s,s:i}", "f", &f, "n", &n, "v", &v) != 0 || strlen(f) != 1 ||
+        strlen(n) != 1 || n[0] < '0' || n[0] > '9' || v < 0 || v > 65535)
+        return false;
+    *out = (struct swarm_dependency){.f = f[0], .n = n[0], .v = (uint16_t)v};
+    return true;
+}
+
+/* What came with an update says what it needs; for the rest that is guessed. */
+static bool read_module(struct swarm_model *m, json_t *entry)
+{
+    json_t *depends = json_object_get(entry, "depends"), *one;
+    const char *hash = json_string_value(json_object_get(entry, "hash"));
+    struct swarm_dependency version, needs[2] = {{0}};
+    struct swarm_module *module;
+    size_t i;
+
+    if (!read_version(entry, &version) ||
+        !swarm_firmware_set(&m->firmware, m->platform, version.f, version.n, version.v))
+        return false;
+    module = swarm_firmware_find(&m->firmware, version.f, version.n);
+    json_array_foreach (depends, i, one)
+        if (i >= 2 || !read_version(one, &needs[i]))
+            return false;
+    if (depends)
+        memcpy(module->depends, needs, sizeof(needs));
+    module->has_hash = hash && hex_decode(module->hash, sizeof(module->hash), hash, strlen(hash));
+    return module->has_hash || !hash;
 }
 
 static bool read_firmware(struct swarm_model *m, json_t *entry)
@@ -131,6 +162,15 @@ static const struct swarm_platform *read_platform(json_t *entry)
     return NULL;
 }
 
+static bool read_defects(struct swarm_model *m, json_t *object, char error[SWARM_ERROR_SIZE])
+{
+    char why[SWARM_ERROR_SIZE / 2];
+
+    if (swarm_defects_read(swarm_model_defects(m), object, why, sizeof(why)))
+        return true;
+    return fail(error, m->id_text, why);
+}
+
 /* One device of a file. Sets what the entry says and leaves the rest. */
 static struct swarm_model *read_model(struct swarm_models *all, json_t *entry, char error[SWARM_ERROR_SIZE])
 {
@@ -166,6 +206,8 @@ static struct swarm_model *read_model(struct swarm_models *all, json_t *entry, c
         fail(error, id_text, "bad profile, modules, system_version, private_key or psk");
         return NULL;
     }
+    if (json_object_get(entry, "defects") && !read_defects(m, json_object_get(entry, "defects"), error))
+        return NULL;
     if (secret_len > 0)
         m->key.point[0] = 0; /* to be computed */
     if (psk_len > 0)
@@ -234,6 +276,7 @@ void swarm_models_free(struct swarm_models *all)
     HASH_CLEAR(hh, all->by_id); /* the index; the models stay chained */
     for (; m; m = next) {
         next = m->hh.next;
+        free(m->defects);
         bytes_wipe(m, sizeof(*m));
         free(m);
     }
@@ -242,6 +285,27 @@ void swarm_models_free(struct swarm_models *all)
 }
 
 /* --- JSON out --- */
+
+static json_t *write_version(char f, char n, uint16_t v)
+{
+    return json_pack("{s:s%,s:s%,s:i}", "f", &f, (size_t)1, "n", &n, (size_t)1, "v", (int)v);
+}
+
+static json_t *write_module(const struct swarm_module *module)
+{
+    json_t *entry = write_version(module->f, module->n, module->v), *depends = json_array();
+    char hash[2 * sizeof(module->hash) + 1];
+
+    for (size_t i = 0; i < 2 && module->depends[i].f; i++)
+        json_array_append_new(
+            depends, write_version(module->depends[i].f, module->depends[i].n, module->depends[i].v));
+    json_object_set_new(entry, "depends", depends);
+    if (module->has_hash) {
+        hex_encode(hash, module->hash, sizeof(module->hash));
+        json_object_set_new(entry, "hash", json_string(hash));
+    }
+    return entry;
+}
 
 static json_t *write_model(const struct swarm_model *m)
 {
@@ -254,8 +318,7 @@ static json_t *write_model(const struct swarm_model *m)
     for (size_t i = 0; i < m->firmware.module_count; i++) {
         const struct swarm_module *module = &m->firmware.modules[i];
 
-        json_array_append_new(modules, json_pack("{s:s%,s:s%,s:i}", "f", &module->f, (size_t)1, "n",
-                                                 &module->n, (size_t)1, "v", (int)module->v));
+        json_array_append_new(modules, write_module(module));
     }
     entry =
         json_pack("{s:s,s:s,s:i,s:s,s:b,s:i,s:o,s:s,s:s,s:s}", "id", m->id_text, "name", m->name, "platform",

@@ -10,6 +10,7 @@
 #define CYAN_LOADTEST_SWARM_MODELS_H
 
 #include "base/device_id.h"
+#include "swarm_defects.h"
 #include "swarm_dtls.h"
 #include "swarm_platform.h"
 #include <uthash.h>
@@ -28,9 +29,11 @@ struct swarm_model {
     struct swarm_key key;
     uint8_t psk[SWARM_PSK_MAX_BYTES];
     uint8_t psk_len;
-    uint8_t profile; /* enum swarm_profile */
-    bool cid;        /* offers a connection ID */
-    bool chosen;     /* for this run */
+    uint8_t profile;               /* enum swarm_profile */
+    bool cid;                      /* offers a connection ID */
+    bool chosen;                   /* for this run */
+    bool update_applied;           /* Hello says so until the server says Hello */
+    struct swarm_defects *defects; /* ours, NULL = none */
 };
 
 /* What --devices and its companions ask for. */
@@ -61,6 +64,7 @@ size_t swarm_models_chosen(const struct swarm_models *all);
 /* First and next; of all models, chosen or not. */
 struct swarm_model *swarm_models_first(const struct swarm_models *all);
 struct swarm_model *swarm_models_next(const struct swarm_model *m);
+struct swarm_defects *swarm_model_defects(struct swarm_model *m); /* makes them when there are none */
 struct swarm_credentials swarm_model_credentials(const struct swarm_model *m,
                                                  const struct swarm_verifier *server);
 

@@ -26,11 +26,12 @@ struct swarm_port {
     int fd;        /* -1 on shared sockets */
 };
 
-/* A datagram held back, to be overtaken by others. */
+/* A datagram held back: to be overtaken by others, or on its way. */
 struct held {
-    struct deadline due; /* must stay first */
+    struct deadline due; /* must stay first; unused on its way */
     struct held *prev, *next;
     struct swarm_port *port; /* referenced */
+    uint64_t at_ms;          /* on its way: when it arrives */
     size_t len;
     bool outgoing;
     uint8_t bytes[];
@@ -43,6 +44,8 @@ struct swarm_net {
     struct swarm_net_counts counts;
     struct swarm_port *ports, *graveyard;
     struct held *held;
+    struct held *first, *last;   /* on their way, in order of arrival */
+    struct deadline arrival;     /* of first */
     struct swarm_shared *shared; /* ours, NULL with own sockets */
     uint64_t random, opened;
     int epoll;
@@ -145,6 +148,64 @@ static void deliver(struct swarm_port *port, const uint8_t *datagram, size_t len
     port->receive(port->owner, datagram, len);
 }
 
+static struct held *held_new(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
+{
+    struct held *h = mem_alloc(sizeof(*h) + len);
+
+    memcpy(h->bytes, datagram, len);
+    h->len = len;
+    h->outgoing = outgoing;
+    h->port = port;
+    port->refs++;
+    return h;
+}
+
+static void arrive(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
+{
+    if (outgoing)
+        transmit(port, datagram, len);
+    else
+        deliver(port, datagram, len);
+}
+
+static void on_arrival(struct deadline *deadline, uint64_t now_ms)
+{
+    struct swarm_net *net =
+        (struct swarm_net *)(void *)((char *)deadline - offsetof(struct swarm_net, arrival));
+
+    while (net->first && net->first->at_ms <= now_ms) {
+        struct held *h = net->first;
+
+        net->first = h->next;
+        arrive(h->port, h->bytes, h->len, h->outgoing);
+        port_unref(h->port);
+        free(h);
+    }
+    if (net->first)
+        deadline_set(net->deadlines, &net->arrival, net->first->at_ms, on_arrival);
+}
+
+/* All take equally long, so that a queue keeps them in order. */
+static void forward(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
+{
+    struct swarm_net *net = port->net;
+    struct held *h;
+
+    if (net->options.faults.delay_ms == 0) {
+        arrive(port, datagram, len, outgoing);
+        return;
+    }
+    h = held_new(port, datagram, len, outgoing);
+    h->at_ms = clock_ms() + net->options.faults.delay_ms;
+    if (net->first)
+        net->last->next = h;
+    else
+        net->first = h;
+    net->last = h;
+    if (net->first == h)
+        deadline_set(net->deadlines, &net->arrival, h->at_ms, on_arrival);
+}
+
 static void on_held_due(struct deadline *due, uint64_t now_ms)
 {
     struct held *h = (struct held *)(void *)due;
@@ -152,10 +213,7 @@ static void on_held_due(struct deadline *due, uint64_t now_ms)
 
     (void)now_ms;
     port->refs++;
-    if (h->outgoing)
-        transmit(port, h->bytes, h->len);
-    else
-        deliver(port, h->bytes, h->len);
+    forward(port, h->bytes, h->len, h->outgoing);
     held_free(port->net, h);
     port_unref(port);
 }
@@ -163,14 +221,9 @@ static void on_held_due(struct deadline *due, uint64_t now_ms)
 static void hold(struct swarm_port *port, const uint8_t *datagram, size_t len, bool outgoing)
 {
     struct swarm_net *net = port->net;
-    struct held *h = mem_alloc(sizeof(*h) + len);
+    struct held *h = held_new(port, datagram, len, outgoing);
     uint64_t delay_ms = HOLD_MIN_MS + (uint64_t)(random_percent(net) / 100.0 * HOLD_SPREAD_MS);
 
-    memcpy(h->bytes, datagram, len);
-    h->len = len;
-    h->outgoing = outgoing;
-    h->port = port;
-    port->refs++;
     h->next = net->held;
     if (h->next)
         h->next->prev = h;
@@ -198,10 +251,7 @@ static void pass(struct swarm_port *port, const uint8_t *datagram, size_t len, b
         hold(port, datagram, len, outgoing);
         return;
     }
-    if (outgoing)
-        transmit(port, datagram, len);
-    else
-        deliver(port, datagram, len);
+    forward(port, datagram, len, outgoing);
 }
 
 /* The place is not looked at again after the call: the port may go in it. */
@@ -307,6 +357,11 @@ void swarm_net_close(struct swarm_net *net)
         deadline_cancel(net->deadlines, &h->due);
         free(h);
     }
+    for (struct held *h = net->first; h; h = next_held) {
+        next_held = h->next;
+        free(h);
+    }
+    deadline_cancel(net->deadlines, &net->arrival);
     for (struct swarm_port *port = net->ports; port; port = next_port) {
         next_port = port->next;
         if (port->fd < 0)
@@ -315,7 +370,7 @@ void swarm_net_close(struct swarm_net *net)
             close(port->fd);
         free(port);
     }
-    net->held = NULL;
+    net->held = net->first = NULL;
     net->ports = NULL;
     uv_close((uv_handle_t *)&net->poll, on_poll_closed);
 }

@@ -19,6 +19,7 @@
 
 struct swarm_faults {
     double loss, dup, reorder; /* percent of datagrams, each direction */
+    uint32_t delay_ms;         /* of every datagram, each direction; in order */
     uint64_t seed;
 };
 

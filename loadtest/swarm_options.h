@@ -5,6 +5,7 @@
 #define CYAN_LOADTEST_SWARM_OPTIONS_H
 
 #include "base/must.h"
+#include "swarm_defects.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,11 +22,12 @@ struct swarm_options {
     const char *bench; /* "handshakes", "exchanges" or "sessions" */
     const char *server, *server_key, *state_dir, *profile, *platforms, *seed, *devices_file;
     const char *api, *token, *token_file;
-    const char *ledger, *report;
+    const char *ledger, *report, *truth;
     const char *identity, *psk, *path, *exchange, *suite, *export_dir, *sql, *save, *load, *scenario;
     double devices, loss, dup, reorder, replay, rebind_every_s, resume_every_s, event_interval_ms,
         keepalive_s, sleep_s, duration_s, time_scale, sources, ramp_per_s, clients, seconds, server_pid,
-        shared_sockets, in_flight, patience_s;
+        shared_sockets, in_flight, patience_s, delay_ms;
+    struct swarm_defect_shares defects;
     bool no_cid, control, derive_keys, full, idle, deaf_greeting;
 };
 

@@ -14,7 +14,7 @@ static const struct swarm_platform platforms[] = {
      .id = 6,
      .generation = 2,
      .id_prefix = {0x2b, 0x00, 0x3a, 0x00},
-     .max_binary = 125000,
+     .max_binary = 262144,
      .releases = {"9 - b0:5 s1:9 s2:9 u1:2", "207 - b0:101 s1:207 s2:207 u1:3",
                   "1406 - b0:400 s1:1406 s2:1406 u1:5", "2302 - b0:1005 s1:2302 s2:2302 u1:5"}},
     {.name = "electron",
@@ -22,7 +22,7 @@ static const struct swarm_platform platforms[] = {
      .generation = 2,
      .cellular = true,
      .id_prefix = {0x1f, 0x00, 0x38, 0x00},
-     .max_binary = 125000,
+     .max_binary = 262144,
      .releases = {"110 - b0:11 s1:110 s2:110 s3:110 u1:3", "1406 - b0:400 s1:1406 s2:1406 s3:1406 u1:5",
                   "3302 - b0:1100 s1:3302 s2:3302 s3:3302 u1:6"}},
     {.name = "argon",
@@ -83,7 +83,7 @@ size_t swarm_platform_releases(const struct swarm_platform *p)
     return count;
 }
 
-static uint32_t slot_bytes(const struct swarm_platform *p, char f)
+uint32_t swarm_platform_slot_bytes(const struct swarm_platform *p, char f)
 {
     switch (f) {
     case 'b':
@@ -101,7 +101,7 @@ static uint32_t slot_bytes(const struct swarm_platform *p, char f)
     }
 }
 
-static const struct swarm_module *find(const struct swarm_firmware *fw, char f, char n)
+struct swarm_module *swarm_firmware_find(struct swarm_firmware *fw, char f, char n)
 {
     for (size_t i = 0; i < fw->module_count; i++)
         if (fw->modules[i].f == f && fw->modules[i].n == n)
@@ -113,9 +113,10 @@ static const struct swarm_module *find(const struct swarm_firmware *fw, char f, 
 static void set_dependencies(struct swarm_firmware *fw, const struct swarm_platform *p,
                              struct swarm_module *m)
 {
-    const struct swarm_module *system = find(fw, 's', '1'), *boot = find(fw, 'b', '0'),
-                              *radio = find(fw, 'a', '0');
-    const struct swarm_module *second = find(fw, 's', '2');
+    const struct swarm_module *system = swarm_firmware_find(fw, 's', '1'),
+                              *boot = swarm_firmware_find(fw, 'b', '0'),
+                              *radio = swarm_firmware_find(fw, 'a', '0');
+    const struct swarm_module *second = swarm_firmware_find(fw, 's', '2');
 
     memset(m->depends, 0, sizeof(m->depends));
     if (m->f == 'u' && system)
@@ -137,14 +138,15 @@ static bool is_system(const struct swarm_module *m)
 
 bool swarm_firmware_set(struct swarm_firmware *fw, const struct swarm_platform *p, char f, char n, uint16_t v)
 {
-    struct swarm_module *m = (struct swarm_module *)find(fw, f, n);
+    struct swarm_module *m = swarm_firmware_find(fw, f, n);
 
     if (!m) {
         if (fw->module_count == SWARM_MODULES_MAX)
             return false;
         m = &fw->modules[fw->module_count++];
-        *m = (struct swarm_module){.f = f, .n = n, .slot_bytes = slot_bytes(p, f)};
+        *m = (struct swarm_module){.f = f, .n = n, .slot_bytes = swarm_platform_slot_bytes(p, f)};
     }
+    m->has_hash = m->has_hash && m->v == v;
     m->v = v;
     if (is_system(m))
         fw->system_version = v;

@@ -23,13 +23,17 @@ struct swarm_module {
     uint16_t v;
     char f; /* function letter of the describe: device-protocol 4.4.3 */
     char n; /* index, '0'.. */
+    bool has_hash;
+    uint8_t hash[32]; /* of the binary it came from, once it came from one; only user parts tell it */
 };
 /* The firmware of one device. */
 struct swarm_firmware {
     struct swarm_module modules[SWARM_MODULES_MAX];
     size_t module_count;
     uint16_t system_version;
-    char cc3000[SWARM_CC3000_SIZE]; /* Core only, else empty */
+    uint16_t product_id, product_version; /* of its application; 0 = the build's defaults */
+    bool ncp_silent;                      /* its co-processor does not say its version: described as 0 */
+    char cc3000[SWARM_CC3000_SIZE];       /* Core only, else empty */
 };
 
 struct swarm_platform {
@@ -51,6 +55,10 @@ void swarm_platform_firmware(const struct swarm_platform *p, size_t i, struct sw
  * monolithic module also sets the system version. */
 bool swarm_firmware_set(struct swarm_firmware *fw, const struct swarm_platform *p, char f, char n,
                         uint16_t v) must_check;
+/* NULL when it has none of that function and index. */
+struct swarm_module *swarm_firmware_find(struct swarm_firmware *fw, char f, char n);
+/* Bytes a module of this function may have. */
+uint32_t swarm_platform_slot_bytes(const struct swarm_platform *p, char f);
 /* Bytes of the longest CoAP message such a device takes: device-protocol 2.9. */
 uint16_t swarm_platform_max_message(const struct swarm_platform *p, uint16_t system_version);
 /* Flags of its Hello: device-protocol 4.1. */

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "swarm_app.h"
+#include "swarm_reply.h"
 #include "swarm_talk.h"
+#include "swarm_update.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,23 +21,13 @@ static bool piece_is(struct swarm_coap_piece piece, const char *text)
 
 static void acknowledge(struct swarm_device *d, const struct swarm_coap_in *in, uint8_t code)
 {
-    struct swarm_coap_out out;
-
-    if (in->type != SWARM_CON)
-        return;
-    swarm_coap_begin(&out, SWARM_ACK, code, in->mid, code ? &in->token : NULL);
-    swarm_exchange_reply(&d->exchange, in, &out);
+    swarm_reply_ack(d, in, code, SWARM_NO_PAYLOAD);
 }
 
-/* The separate response that follows an empty acknowledgement (device-protocol 3.6). */
 static void respond(struct swarm_device *d, const struct swarm_coap_in *in, uint8_t code,
                     struct swarm_coap_piece payload)
 {
-    struct swarm_coap_out out;
-
-    swarm_coap_begin(&out, SWARM_CON, code, swarm_exchange_mid(&d->exchange), &in->token);
-    swarm_coap_payload(&out, payload.data, payload.len);
-    swarm_exchange_confirm(&d->exchange, &out, SWARM_KIND_RESPONSE, NULL);
+    swarm_reply_separate(d, &in->token, code, payload);
 }
 
 /* --- describe --- */
@@ -149,7 +141,7 @@ static void on_variable(struct swarm_device *d, const struct swarm_coap_in *in)
     acknowledge(d, in, 0);
     d->world->stats.variable_reads++;
     if (in->path_count != 2 || !swarm_app_read(d, in->path[1], &value)) {
-        respond(d, in, SWARM_COAP_CODE(4, 4), (struct swarm_coap_piece){NULL, 0});
+        respond(d, in, SWARM_COAP_CODE(4, 4), SWARM_NO_PAYLOAD);
         return;
     }
     swarm_device_notice(d, "variable",
@@ -209,6 +201,13 @@ static void on_signal(struct swarm_device *d, const struct swarm_coap_in *in)
     swarm_device_notice(d, "signal", json_pack("{s:b}", "on", in->query.len == 1 && in->query.data[0] == 1));
 }
 
+/* Takes back what Hello says of the update before (device-protocol 4.1). */
+static void on_hello(struct swarm_device *d, const struct swarm_coap_in *in)
+{
+    d->model->update_applied = false;
+    acknowledge(d, in, 0);
+}
+
 static void on_key_change(struct swarm_device *d, const struct swarm_coap_in *in)
 {
     acknowledge(d, in, 0);
@@ -244,10 +243,8 @@ static void on_request(struct swarm_device *d, const struct swarm_coap_in *in)
     else if (letter == 'k' && in->code == SWARM_PUT)
         on_key_change(d, in);
     else if (letter == 'h' && in->code == SWARM_POST)
-        acknowledge(d, in, 0);
-    else if (letter == 'u' || letter == 'S')
-        acknowledge(d, in, SWARM_COAP_CODE(5, 3)); /* takes no updates */
-    else
+        on_hello(d, in);
+    else if (!swarm_update_take(d, in, letter))
         swarm_device_error(d, "unknown_request");
 }
 

@@ -9,6 +9,7 @@
 #include "swarm_scenario.h"
 #include "swarm_server_key.h"
 #include "swarm_steps.h"
+#include "swarm_truth.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,8 @@ static bool open_files(struct run *r)
         if (!r->world.server)
             return refuse(error) != NULL;
     }
+    if (o->truth && !(r->world.truth = swarm_truth_open(o->truth)))
+        return refuse(strerror(errno)) != NULL;
     if (!o->ledger)
         return true;
     r->ledger = fopen(o->ledger, "ae");
@@ -220,14 +223,25 @@ static void fill_world(struct run *r)
     w->sleep_ms = (uint64_t)(o->sleep_s * 1000);
 }
 
+/* A device that was given its own keeps them. */
+static void draw_defects(const struct swarm_options *o, struct swarm_model *m)
+{
+    struct swarm_defects drawn;
+
+    if (!m->defects && swarm_defects_draw(&drawn, &o->defects, o->seed, m->id_text))
+        *swarm_model_defects(m) = drawn;
+}
+
 static void make_devices(struct run *r)
 {
     r->device_count = swarm_models_chosen(r->models);
     r->devices = mem_array(r->device_count, sizeof(*r->devices));
     for (struct swarm_model *m = swarm_models_first(r->models), *next; m; m = next) {
         next = swarm_models_next(m);
-        if (m->chosen)
-            swarm_device_init(&r->devices[r->commands.device_count++], &r->world, m);
+        if (!m->chosen)
+            continue;
+        draw_defects(r->options, m);
+        swarm_device_init(&r->devices[r->commands.device_count++], &r->world, m);
     }
     r->commands.devices = r->devices;
     r->commands.loop = &r->world.loop;
@@ -276,10 +290,17 @@ static bool load_scenario(struct run *r)
     return r->scenario || refuse(error);
 }
 
+static void tell_truth(struct run *r, void (*tell)(const struct swarm_device *d))
+{
+    for (size_t i = 0; i < r->device_count; i++)
+        tell(&r->devices[i]);
+}
+
 static void run_devices(struct run *r)
 {
     const struct swarm_options *o = r->options;
 
+    tell_truth(r, swarm_truth_tell_modules);
     r->start_ms = clock_ms();
     if (r->scenario)
         swarm_scenario_start(r->scenario);
@@ -296,6 +317,7 @@ static void run_devices(struct run *r)
     if (r->control)
         swarm_control_close(r->control);
     r->world.notice = NULL;
+    tell_truth(r, swarm_truth_tell_end);
 }
 
 static uint64_t seed_number(const char *seed)
@@ -311,7 +333,11 @@ static uint64_t seed_number(const char *seed)
 int swarm_run(const struct swarm_options *o)
 {
     struct run r = {.options = o};
-    struct swarm_net_options net = {.faults = {o->loss, o->dup, o->reorder, seed_number(o->seed)},
+    struct swarm_net_options net = {.faults = {.loss = o->loss,
+                                               .dup = o->dup,
+                                               .reorder = o->reorder,
+                                               .delay_ms = (uint32_t)o->delay_ms,
+                                               .seed = seed_number(o->seed)},
                                     .sources = (uint32_t)o->sources,
                                     .shared = (uint32_t)o->shared_sockets};
     char error[SWARM_ERROR_SIZE] = "";
@@ -342,6 +368,10 @@ int swarm_run(const struct swarm_options *o)
         swarm_device_deinit(&r.devices[i]);
     if (r.ledger && fclose(r.ledger) != 0)
         ok = false;
+    if (!swarm_truth_close(r.world.truth)) {
+        (void)refuse("the truth cannot be written");
+        ok = false;
+    }
     swarm_verifier_free(r.world.server);
     swarm_loop_deinit(&r.world.loop);
     swarm_stats_deinit(&r.world.stats);

@@ -109,7 +109,8 @@ static const char *do_faults(struct swarm_scenario *s, json_t *step)
 {
     struct swarm_faults faults = {.loss = swarm_scenario_number(step, "loss", 0),
                                   .dup = swarm_scenario_number(step, "dup", 0),
-                                  .reorder = swarm_scenario_number(step, "reorder", 0)};
+                                  .reorder = swarm_scenario_number(step, "reorder", 0),
+                                  .delay_ms = (uint32_t)swarm_scenario_number(step, "delay_ms", 0)};
 
     swarm_net_set_faults(s->loop->env.net, &faults);
     s->at++;

@@ -1,6 +1,7 @@
 #include "swarm_schedule.h"
 #include "base/clock.h"
 #include "swarm_talk.h"
+#include "swarm_update.h"
 
 #define DEVICE_OF(deadline, member)                                                                          \
     ((struct swarm_device *)(void *)((char *)(deadline)-offsetof(struct swarm_device, member)))
@@ -10,7 +11,7 @@ static void on_publish(struct deadline *deadline, uint64_t now_ms)
     struct swarm_device *d = DEVICE_OF(deadline, publish);
 
     deadline_set(&d->world->loop.deadlines, &d->publish, now_ms + d->world->event_interval_ms, on_publish);
-    if (d->state == SWARM_DEVICE_ONLINE)
+    if (d->state == SWARM_DEVICE_ONLINE && !swarm_update_is_busy(d))
         swarm_talk_tick(d);
 }
 

@@ -40,6 +40,8 @@ void swarm_stats_deinit(struct swarm_stats *s)
     free(s->ping_rtt_ms.values);
     free(s->event_rtt_ms.values);
     free(s->online_ms.values);
+    free(s->transfer_ms.values);
+    free(s->goodput.values);
 }
 
 void swarm_stats_clear(struct swarm_stats *s)
@@ -72,6 +74,8 @@ void swarm_stats_add(struct swarm_stats *total, const struct swarm_stats *s)
     add_samples(&total->ping_rtt_ms, &s->ping_rtt_ms);
     add_samples(&total->event_rtt_ms, &s->event_rtt_ms);
     add_samples(&total->online_ms, &s->online_ms);
+    add_samples(&total->transfer_ms, &s->transfer_ms);
+    add_samples(&total->goodput, &s->goodput);
 }
 
 json_t *swarm_reasons_json(const struct swarm_reasons *r)
@@ -133,5 +137,7 @@ json_t *swarm_stats_json(const struct swarm_stats *s)
     json_object_set_new(root, "ping_rtt_ms", swarm_samples_json(&s->ping_rtt_ms));
     json_object_set_new(root, "event_ack_ms", swarm_samples_json(&s->event_rtt_ms));
     json_object_set_new(root, "time_to_online_ms", swarm_samples_json(&s->online_ms));
+    json_object_set_new(root, "transfer_ms", swarm_samples_json(&s->transfer_ms));
+    json_object_set_new(root, "goodput_bytes_per_s", swarm_samples_json(&s->goodput));
     return root;
 }

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SWARM_REASONS_MAX 32
+#define SWARM_REASONS_MAX 64
 #define SWARM_REASON_SIZE 40
 #define SWARM_SAMPLES_MAX 1048576
 
@@ -28,7 +28,8 @@ struct swarm_samples {
 };
 void swarm_samples_add(struct swarm_samples *s, uint64_t value); /* kept up to SWARM_SAMPLES_MAX */
 
-/* server_pings: answered, in whatever state; challenges: of these before the session was settled. */
+/* updates_applied: modules; update_bytes: of chunks that were new; goodput: bytes a second of each transfer.
+ * server_pings: answered, in whatever state; challenges: of these before the session was settled. */
 #define SWARM_COUNT_MAP(XX)                                                                                  \
     XX(handshakes_ok)                                                                                        \
     XX(rebinds)                                                                                              \
@@ -49,7 +50,16 @@ void swarm_samples_add(struct swarm_samples *s, uint64_t value); /* kept up to S
     XX(function_calls)                                                                                       \
     XX(variable_reads)                                                                                       \
     XX(server_pings)                                                                                         \
-    XX(challenges)
+    XX(challenges)                                                                                           \
+    XX(updates_started)                                                                                      \
+    XX(updates_validated)                                                                                    \
+    XX(updates_applied)                                                                                      \
+    XX(updates_failed)                                                                                       \
+    XX(chunks)                                                                                               \
+    XX(dup_chunks)                                                                                           \
+    XX(stray_chunks)                                                                                         \
+    XX(overrun_chunks)                                                                                       \
+    XX(update_bytes)
 
 struct swarm_stats {
 #define XX(name) uint64_t name;
@@ -57,7 +67,7 @@ struct swarm_stats {
 #undef XX
     uint64_t first_pong_ms; /* when; 0 = none yet */
     struct swarm_reasons handshakes_failed, sessions_lost, refusals, protocol_errors;
-    struct swarm_samples ping_rtt_ms, event_rtt_ms, online_ms;
+    struct swarm_samples ping_rtt_ms, event_rtt_ms, online_ms, transfer_ms, goodput;
 };
 json_t *swarm_samples_json(const struct swarm_samples *s); /* percentiles; sorts them */
 json_t *swarm_reasons_json(const struct swarm_reasons *r);

@@ -1,6 +1,7 @@
 #include "swarm_talk.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "swarm_firmware.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,15 +164,17 @@ static void ask_time(struct swarm_device *d)
 static void tell_reset(struct swarm_device *d)
 {
     if (!d->told_reset)
-        swarm_talk_event(d, "spark/device/last_reset", "power_down", true);
+        swarm_talk_event(d, "spark/device/last_reset", d->reset_reason, true);
     d->told_reset = true;
+    d->reset_reason = "power_down"; /* of the next boot, unless that knows better */
 }
 
 static void tell_updates(struct swarm_device *d)
 {
     if (d->model->firmware.system_version < UPDATE_EVENTS_SINCE)
         return;
-    swarm_talk_event(d, "particle/device/updates/enabled", "true", true);
+    swarm_talk_event(d, "particle/device/updates/enabled",
+                     d->model->defects && d->model->defects->updates_disabled ? "false" : "true", true);
     swarm_talk_event(d, "particle/device/updates/forced", d->forced_updates ? "true" : "false", true);
 }
 
@@ -184,6 +187,8 @@ void swarm_talk_introduce(struct swarm_device *d)
     if (version >= DEVICE_DESCRIBES_SINCE)
         swarm_talk_describe(d, SWARM_DESCRIBE_SYSTEM, true);
     ask_time(d);
+    if (swarm_firmware_is_in_safe_mode(&d->model->firmware))
+        swarm_talk_event(d, "spark/device/safemode", "", true);
     tell_reset(d);
     if (d->model->firmware.cc3000[0])
         swarm_talk_event(d, "spark/cc3000-patch-version", d->model->firmware.cc3000, true);

@@ -36,6 +36,8 @@ static const char *const yes_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
 
 static const struct option options[] = {
+    {"campaign.single_operator", CHOICE, AT(campaign_single_operator), "no", 0, 0, NULL, yes_names, true,
+     "whether the author of a campaign may approve it, and start it without approval"},
     {"coap.bind", TEXT, AT(coap_bind), "0.0.0.0,::", 1, TEXT_MAX, NULL, NULL, false,
      "local addresses for devices, separated by commas"},
     {"coap.port", NUMBER, AT(coap_port), "5683", 0, 65535, "UDP port", NULL, false,
@@ -98,12 +100,29 @@ static const struct option options[] = {
      "what the names of all keys and channels begin with; the same on every node"},
     {"store.redis_user", TEXT, AT(store_redis_user), "", 0, TEXT_MAX, NULL, NULL, false,
      "the user of store.redis_password; none: Redis's default user"},
+    {"update.backoff_s", NUMBER, AT(update_backoff_s), "30", 1, 3600, "seconds", NULL, true,
+     "from the first failure of a step to its next attempt; doubles with each, up to six hours"},
+    {"update.describe_again_s", NUMBER, AT(update_describe_again_s), "20", 1, 600, "seconds", NULL, true,
+     "between the two describes of an updated device that have to say the same"},
+    {"update.describe_s", NUMBER, AT(update_describe_s), "180", 5, 3600, "seconds", NULL, true,
+     "from an updated device's return until it has described itself the same twice, at most"},
+    {"update.ncp_reboot_s", NUMBER, AT(update_ncp_reboot_s), "600", 5, 7200, "seconds", NULL, true,
+     "a device that applies network co-processor firmware and is away for longer is lost"},
+    {"update.offline_s", NUMBER, AT(update_offline_s), "120", 5, 86400, "seconds", NULL, true,
+     "an update of a device that is away for longer waits, and holds no place for others"},
+    {"update.reboot_s", NUMBER, AT(update_reboot_s), "300", 5, 7200, "seconds", NULL, true,
+     "a device that applies any other module and is away for longer is lost"},
+    {"update.start_delay_s", NUMBER, AT(update_start_delay_s), "60", 0, 3600, "seconds", NULL, false,
+     "no update begins before this, and up to half of it more, has passed since the start"},
+    {"update.transfers_max", NUMBER, AT(update_transfers_max), "1000", 0, 100000, "transfers", NULL, true,
+     "firmware transfers of this node at the same time, at most; 0: no update begins here"},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
-/* Variables of the same prefix that belong to ./run, the build and the tests. */
+/* Variables of the same prefix that belong to cyanctl, ./run, the build and the tests. */
 static const char *const foreign_variables[] = {
-    "CYAN_URL", "CYAN_TOKEN", "CYAN_PID", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+    "CYAN_URL",        "CYAN_TOKEN",          "CYAN_CA_FILE",   "CYAN_PID",
+    "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
 };
 #define FOREIGN_PREFIX "CYAN_TEST_"
 

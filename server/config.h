@@ -23,7 +23,8 @@ enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_U
 
 /* Texts are ours and never NULL; a setting without value is "". */
 struct config {
-    char *coap_bind; /* comma list of addresses */
+    uint32_t campaign_single_operator; /* 0 or 1 */
+    char *coap_bind;                   /* comma list of addresses */
     uint32_t coap_port, coap_port_alt;
     uint32_t coap_share_port; /* 0 or 1 */
     uint32_t device_offline_after_s;
@@ -43,6 +44,8 @@ struct config {
     char *store_redis; /* "": none */
     uint32_t store_redis_database;
     char *store_redis_password, *store_redis_prefix, *store_redis_user;
+    uint32_t update_backoff_s, update_describe_again_s, update_describe_s, update_ncp_reboot_s;
+    uint32_t update_offline_s, update_reboot_s, update_start_delay_s, update_transfers_max;
 
     char *file;          /* private: the file that was or would have been read */
     bool file_named;     /* private: by --config, so it must exist */

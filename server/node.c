@@ -11,6 +11,8 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "campaign/campaigns.h"
+#include "campaign/update_engine.h"
 #include "device/devices.h"
 #include "fleet/fleet.h"
 #include "fleet/migrate.h"
@@ -43,7 +45,9 @@ struct node {
     struct server_key *key;
     struct pg *pg;
     struct fleet *fleet;
+    struct campaigns *campaigns;
     struct devices *devices;
+    struct update_engine *updates;
     struct dtls *dtls;
     struct udp *udp;
     struct api *api;
@@ -96,6 +100,11 @@ static struct fleet_settings fleet_settings(const struct config *c)
     };
 }
 
+static struct campaigns_settings campaigns_settings(const struct config *c)
+{
+    return (struct campaigns_settings){.single_operator = c->campaign_single_operator != 0};
+}
+
 static struct dtls_settings dtls_settings(const struct config *c)
 {
     return (struct dtls_settings){
@@ -105,6 +114,20 @@ static struct dtls_settings dtls_settings(const struct config *c)
         .max_sessions = c->session_max,
         .expiry_ms = (uint64_t)c->session_expiry_s * 1000,
         .ca_file = c->keys_ca_file,
+    };
+}
+
+static struct update_settings update_settings(const struct config *c)
+{
+    return (struct update_settings){
+        .start_delay_s = c->update_start_delay_s,
+        .describe_again_s = c->update_describe_again_s,
+        .describe_s = c->update_describe_s,
+        .reboot_s = c->update_reboot_s,
+        .ncp_reboot_s = c->update_ncp_reboot_s,
+        .backoff_s = c->update_backoff_s,
+        .offline_s = c->update_offline_s,
+        .transfers_max = c->update_transfers_max,
     };
 }
 
@@ -137,10 +160,14 @@ static void on_hup(uv_signal_t *signal, int number)
         return;
     }
     struct fleet_settings fleet = fleet_settings(n->config);
+    struct campaigns_settings campaigns = campaigns_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
+    struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
+    campaigns_reload(n->campaigns, &campaigns);
     dtls_reload(n->dtls, &dtls);
+    update_engine_reload(n->updates, &updates);
     devices_set_offline_after(n->devices, (uint64_t)n->config->device_offline_after_s * 1000);
     log_info("config.reloaded");
 }
@@ -160,10 +187,20 @@ static void on_pg_closed(void *arg)
     udp_close(n->udp, on_udp_closed, n);
 }
 
-static void on_redis_closed(void *arg)
+static void on_campaigns_closed(void *arg)
 {
     struct node *n = arg;
     pg_close(n->pg, on_pg_closed, n);
+}
+
+static void close_postgres(struct node *n)
+{
+    campaigns_close(n->campaigns, on_campaigns_closed, n);
+}
+
+static void on_redis_closed(void *arg)
+{
+    close_postgres(arg);
 }
 
 static void on_left(void *arg)
@@ -180,12 +217,13 @@ static void on_fleet_drained(void *arg)
     if (n->nodes)
         nodes_leave(n->nodes, n->all_written, on_left, n);
     else
-        pg_close(n->pg, on_pg_closed, n);
+        close_postgres(n);
 }
 
 /* Devices are told nothing: they keep their sessions (device-protocol 2.8). */
 static void drop_sessions(struct node *n)
 {
+    update_engine_close(n->updates);
     dtls_free(n->dtls);
     n->dtls = NULL;
     fleet_drain(n->fleet, on_fleet_drained, n);
@@ -241,7 +279,8 @@ static void on_drain_step(uv_timer_t *timer)
     struct node *n = timer->data;
     bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
     if (n->state == NODE_DRAINING && n->api_closed &&
-        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet)) || overdue))
+        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates)) ||
+         overdue))
         close_sessions(n);
 }
 
@@ -257,6 +296,8 @@ static void stop(struct node *n)
     n->state = NODE_DRAINING;
     n->draining_ms = clock_ms();
     udp_stop(n->udp);
+    campaigns_stop(n->campaigns);
+    update_engine_stop(n->updates);
     api_close(n->api, on_api_closed, n);
     (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
 }
@@ -362,6 +403,7 @@ static int listen_udp(struct node *n)
     if (n->config->coap_share_port)
         udp_share_ports(n->udp);
     dtls_set_udp(n->dtls, n->udp);
+    udp_set_ahead(n->udp, dtls_ahead);
     udp_set_work(n->udp, dtls_work, n->dtls);
     if (listen_port(n, (uint16_t)n->config->coap_port, &n->coap_port) != 0)
         return 1;
@@ -453,6 +495,12 @@ static int start_rooms(struct node *n)
     n->fleet = fleet_new(&n->loop, n->pg, &n->deadlines, n->metrics, &fleet);
     n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
     fleet_set_devices(n->fleet, n->devices);
+    struct campaigns_settings campaigns = campaigns_settings(c);
+    n->campaigns =
+        campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
+    struct update_settings updates = update_settings(c);
+    n->updates =
+        update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
     n->dtls =
         dtls_new(&dtls, n->key, &n->deadlines, n->metrics, &devices_dtls_ops, n->devices, why, sizeof why);
     if (!n->dtls)
@@ -467,8 +515,11 @@ static int start_rooms(struct node *n)
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);
+    api_set_campaigns(n->api, n->campaigns);
     take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
+    campaigns_start(n->campaigns);
+    update_engine_start(n->updates);
     return 0;
 }
 
@@ -481,6 +532,8 @@ static void close_all_handles(uv_handle_t *handle, void *arg)
 
 static void finish(struct node *n)
 {
+    campaigns_free(n->campaigns);
+    update_engine_free(n->updates);
     fleet_free(n->fleet);
     devices_free(n->devices);
     server_key_free(n->key);

@@ -39,6 +39,11 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
     return api;
 }
 
+void api_set_campaigns(struct api *api, struct campaigns *campaigns)
+{
+    api->campaigns = campaigns;
+}
+
 uint16_t api_port(const struct api *api)
 {
     return http_port(api->http);

@@ -23,6 +23,9 @@ struct api;
 struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet,
                     struct devices *devices, struct metrics *metrics, const struct api_view *view, char *why,
                     size_t why_size);
+/* Set once, before the first request can come. */
+struct campaigns;
+void api_set_campaigns(struct api *api, struct campaigns *campaigns);
 uint16_t api_port(const struct api *api);
 /* Stops accepting, lets answers under way finish for at most 2 s, then calls closed. */
 void api_close(struct api *api, void (*closed)(void *arg), void *arg);

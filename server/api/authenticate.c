@@ -80,13 +80,13 @@ static void on_actor(void *arg, enum fleet_err err, const struct fleet_actor *ac
         return;
     }
     r->actor = *actor;
-    r->route->handle(r);
+    http_request_allowed(r);
 }
 
 void authenticate_and_handle(struct http_request *r, enum token_found found)
 {
     if (r->route->access == ROUTE_PUBLIC)
-        r->route->handle(r);
+        http_request_allowed(r);
     else if (found == TOKEN_NONE)
         respond_no_token(r);
     else if (found == TOKEN_TOO_LONG)

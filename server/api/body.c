@@ -6,22 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/target.h"
-#include "base/bytes.h"
-#include "base/mem.h"
+#include "api/form.h"
 
-#define POST_BUFFER_BYTES 4096
 #define FORM_TYPE "application/x-www-form-urlencoded"
-#define MULTIPART_TYPE "multipart/form-data"
-
-/* A form as it is read. A value may come in several pieces, an empty one in none with data. */
-struct form {
-    json_t *fields; /* borrowed */
-    char *name;     /* ours: of the value being gathered, NULL before the first */
-    char *value;    /* ours */
-    size_t value_len, count;
-    const char *why; /* set at the first fault */
-};
 
 const char *body_parse_json(struct body *b, const char *data, size_t data_len)
 {
@@ -41,113 +28,24 @@ const char *body_parse_json(struct body *b, const char *data, size_t data_len)
     return NULL;
 }
 
-static void put(struct form *f, json_t *value)
-{
-    size_t name_len = strlen(f->name);
-
-    if (name_len < 3 || strcmp(f->name + name_len - 2, "[]") != 0) {
-        (void)json_object_set_new(f->fields, f->name, value);
-        return;
-    }
-    f->name[name_len - 2] = '\0';
-    json_t *list = json_object_get(f->fields, f->name);
-    if (!json_is_array(list)) {
-        list = json_array();
-        if (json_object_set_new(f->fields, f->name, list) != 0) { /* list is gone with it */
-            json_decref(value);
-            return;
-        }
-    }
-    (void)json_array_append_new(list, value);
-}
-
-/* Stores the value gathered so far, if any. */
-static void flush(struct form *f)
-{
-    json_t *value;
-
-    if (f->name == NULL || f->why != NULL)
-        return;
-    value = json_stringn(f->value != NULL ? f->value : "", f->value_len);
-    if (value == NULL || memchr(json_string_value(value), '\0', f->value_len) != NULL) {
-        json_decref(value);
-        f->why = "A value of the form is not text in UTF-8.";
-        return;
-    }
-    put(f, value);
-}
-
-static void form_reset(struct form *f)
-{
-    if (f->value != NULL)
-        bytes_wipe(f->value, f->value_len);
-    free(f->value);
-    free(f->name);
-    f->value = NULL;
-    f->name = NULL;
-    f->value_len = 0;
-}
-
-/* NOLINTNEXTLINE(readability-function-size): the signature is the library's */
-static enum MHD_Result on_piece(void *arg, enum MHD_ValueKind kind, const char *name, const char *filename,
-                                const char *content_type, const char *transfer_encoding, const char *data,
-                                uint64_t offset, size_t data_len)
-{
-    struct form *f = arg;
-
-    (void)kind, (void)filename, (void)content_type, (void)transfer_encoding;
-    if (f->why != NULL)
-        return MHD_NO;
-    if (name == NULL)
-        return MHD_YES; /* a part nobody can ask for */
-    if (offset == 0) {
-        flush(f);
-        form_reset(f);
-        f->name = mem_string(name);
-        if (!target_is_utf8(name))
-            f->why = "A name of the form is not text in UTF-8.";
-        if (++f->count > BODY_FIELDS_MAX)
-            f->why = "The form has too many fields.";
-    }
-    if (data_len > BODY_MAX_BYTES - f->value_len)
-        f->why = "A value of the form is too long.";
-    if (f->why != NULL)
-        return MHD_NO;
-    f->value = mem_grow(f->value, f->value_len + data_len + 1, 1);
-    if (data_len > 0)
-        memcpy(f->value + f->value_len, data, data_len);
-    f->value_len += data_len;
-    return MHD_YES;
-}
-
 const char *body_parse_form(struct body *b, struct MHD_Connection *connection, const char *data,
                             size_t data_len)
 {
-    struct form f = {.fields = json_object()};
-    struct MHD_PostProcessor *post;
-    bool whole;
+    struct form *form = form_new(connection, 0);
+    struct form_file file;
+    bool too_large;
+    const char *why;
 
     b->is_form = true;
-    b->fields = f.fields;
-    post = MHD_create_post_processor(connection, POST_BUFFER_BYTES, on_piece, &f);
-    if (post == NULL) {
-        body_deinit(b);
-        return "The Content-Type of the form is malformed (is the boundary missing?).";
-    }
-    whole = MHD_post_process(post, data, data_len) == MHD_YES;
-    /* Destroying ends the last value of a form; MHD_NO there means that the last part of a multipart was cut
-     * off. */
-    whole = MHD_destroy_post_processor(post) == MHD_YES && whole;
-    if (whole)
-        flush(&f);
-    form_reset(&f);
-    if (whole && f.why == NULL)
-        return NULL;
-    body_deinit(b);
-    return f.why != NULL ? f.why : "The form is malformed or cut off (are its values percent-encoded?).";
+    b->fields = NULL;
+    if (form == NULL)
+        return BODY_BAD_FORM;
+    form_push(form, data, data_len);
+    why = form_end(form, &b->fields, &file, &too_large);
+    return why;
 }
 
-static bool is_type(const char *content_type, const char *type)
+bool body_is_type(const char *content_type, const char *type)
 {
     size_t len = strlen(type);
 
@@ -161,10 +59,11 @@ const char *body_parse(struct body *b, struct MHD_Connection *connection, const 
 {
     size_t space;
 
-    if (data_len > 0 && (is_type(content_type, FORM_TYPE) || is_type(content_type, MULTIPART_TYPE)))
+    if (data_len > 0 &&
+        (body_is_type(content_type, FORM_TYPE) || body_is_type(content_type, BODY_MULTIPART_TYPE)))
         return body_parse_form(b, connection, data, data_len);
     space = strspn(data, " \t\r\n");
-    if (space == data_len || data[space] == '{' || is_type(content_type, "application/json"))
+    if (space == data_len || data[space] == '{' || body_is_type(content_type, "application/json"))
         return body_parse_json(b, data, data_len);
     return "The body must be JSON or a form, named by its Content-Type.";
 }

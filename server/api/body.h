@@ -17,6 +17,8 @@ struct MHD_Connection;
 
 #define BODY_MAX_BYTES 65536
 #define BODY_FIELDS_MAX 256
+#define BODY_MULTIPART_TYPE "multipart/form-data"
+#define BODY_BAD_FORM "The Content-Type of the form is malformed (is the boundary missing?)."
 
 struct body {
     json_t *fields; /* ours: an object, never NULL after a parse that succeeded */
@@ -32,6 +34,8 @@ must_check const char *body_parse_form(struct body *b, struct MHD_Connection *co
 must_check const char *body_parse(struct body *b, struct MHD_Connection *connection, const char *content_type,
                                   const char *data, size_t data_len);
 void body_deinit(struct body *b);
+/* content_type, which may be NULL, names this type, whatever parameters follow. */
+bool body_is_type(const char *content_type, const char *type);
 
 enum field {
     FIELD_ABSENT,

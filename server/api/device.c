@@ -195,6 +195,10 @@ static bool read_signal(struct http_request *r, struct change *change)
 
 void device_update(struct http_request *r)
 {
+    if (http_request_file(r) != NULL) {
+        device_flash(r);
+        return;
+    }
     struct change *change = http_request_scratch(r, sizeof(*change));
 
     if (!read_name(r, change) || !read_notes(r, change) || !read_signal(r, change))

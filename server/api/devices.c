@@ -8,13 +8,11 @@
 
 #include "api/device_json.h"
 #include "api/http_request.h"
+#include "api/query.h"
 #include "api/respond.h"
 #include "base/clock.h"
 
-#define PER_PAGE_DEFAULT 25
 #define UNPAGED_MAX 10000 /* devices; more take the loop longer than a device should wait */
-#define PER_PAGE_MAX 1000
-#define PAGE_MAX 1000000
 #define PLATFORM_MAX 65535
 
 /* Each reader returns false when it has answered 400. An absent parameter leaves the filter as it is. */
@@ -33,26 +31,6 @@ static bool read_tri(struct http_request *r, const char *name, enum fleet_tri *t
         return true;
     }
     respond_bad_field(r, name, "must be true or false.");
-    return false;
-}
-
-static bool read_number(struct http_request *r, const char *name, int min, int max, int *number)
-{
-    const char *text = http_request_query(r, name);
-    char what[64];
-    long value;
-
-    if (text == NULL)
-        return true;
-    value = *text != '\0' && strlen(text) <= 9 && strspn(text, "0123456789") == strlen(text)
-                ? strtol(text, NULL, 10)
-                : -1;
-    if (value >= min && value <= max) {
-        *number = (int)value;
-        return true;
-    }
-    (void)snprintf(what, sizeof(what), "must be a number from %d to %d.", min, max);
-    respond_bad_field(r, name, what);
     return false;
 }
 
@@ -81,11 +59,11 @@ static bool read_page(struct http_request *r, struct fleet_filter *filter)
 {
     int page = 0, per_page = 0;
 
-    if (!read_number(r, "page", 1, PAGE_MAX, &page) ||
-        !read_number(r, "per_page", 1, PER_PAGE_MAX, &per_page))
+    if (!query_number(r, "page", 1, QUERY_PAGE_MAX, &page) ||
+        !query_number(r, "per_page", 1, QUERY_PER_PAGE_MAX, &per_page))
         return false;
     filter->page = page > 0 ? (uint32_t)page : 1;
-    filter->per_page = per_page > 0 ? (uint32_t)per_page : page > 0 ? PER_PAGE_DEFAULT : UNPAGED_MAX;
+    filter->per_page = per_page > 0 ? (uint32_t)per_page : page > 0 ? QUERY_PER_PAGE_DEFAULT : UNPAGED_MAX;
     return true;
 }
 
@@ -125,8 +103,8 @@ void devices_list(struct http_request *r)
     fleet_filter_init(filter);
     if (!read_tri(r, "requires_deep_update", &filter->requires_deep_update) ||
         !read_tri(r, "connected", &filter->connected) || !read_tri(r, "quarantined", &filter->quarantined) ||
-        !read_number(r, "platform_id", 0, PLATFORM_MAX, &filter->platform_id) ||
-        !read_number(r, "product_id", 0, PLATFORM_MAX, &filter->product_id) || !read_name(r, filter) ||
+        !query_number(r, "platform_id", 0, PLATFORM_MAX, &filter->platform_id) ||
+        !query_number(r, "product_id", 0, PLATFORM_MAX, &filter->product_id) || !read_name(r, filter) ||
         !read_time(r, "last_heard_before", &filter->heard_before_ms) ||
         !read_time(r, "last_heard_after", &filter->heard_after_ms) || !read_page(r, filter))
         return;

@@ -11,6 +11,10 @@ void device_claim(struct http_request *r);
 void device_unclaim(struct http_request *r);
 void device_update(struct http_request *r);
 
+void device_flash(struct http_request *r); /* device_updates.c; device_update calls it for a file */
+void updates_list(struct http_request *r);
+void updates_cancel(struct http_request *r);
+
 void modules_read(struct http_request *r);        /* modules.c */
 void provisioning_create(struct http_request *r); /* provisioning.c */
 void ping_device(struct http_request *r);         /* ping.c */
@@ -20,6 +24,40 @@ void vitals_update(struct http_request *r);       /* vitals.c */
 void events_publish(struct http_request *r);      /* events.c */
 void nodes_read(struct http_request *r);          /* nodes.c */
 
+void campaigns_list(struct http_request *r); /* campaigns.c */
+void campaigns_create(struct http_request *r);
+void campaigns_read(struct http_request *r);
+void campaigns_progress(struct http_request *r);
+
+void campaign_plan_order(struct http_request *r); /* campaign_orders.c */
+void campaign_submit(struct http_request *r);
+void campaign_approve(struct http_request *r);
+void campaign_start(struct http_request *r);
+void campaign_pause(struct http_request *r);
+void campaign_resume(struct http_request *r);
+void campaign_abort(struct http_request *r);
+void campaign_archive(struct http_request *r);
+void campaign_stage_resume(struct http_request *r);
+void campaign_stage_skip(struct http_request *r);
+void campaign_stage_widen(struct http_request *r);
+void campaign_retry_order(struct http_request *r);
+void campaign_exclude_order(struct http_request *r);
+
+void campaign_devices_list(struct http_request *r); /* campaign_devices.c */
+void campaign_events_read(struct http_request *r);
+void campaign_export_read(struct http_request *r);
+void firmware_upload(struct http_request *r); /* firmware.c */
+void firmware_list(struct http_request *r);
+void firmware_read(struct http_request *r);
+void firmware_download(struct http_request *r);
+void firmware_withdraw(struct http_request *r);
+
+void releases_list(struct http_request *r); /* releases.c */
+void release_create(struct http_request *r);
+void release_read(struct http_request *r);
+void release_edit(struct http_request *r);
+void release_publish(struct http_request *r);
+void release_withdraw(struct http_request *r);
 void update_plan_read(struct http_request *r); /* update_plan.c */
 void what_if_ask(struct http_request *r);      /* what_if.c */
 

@@ -99,15 +99,6 @@ static void on_client(void *arg, struct MHD_Connection *connection, void **conte
     *context = NULL;
 }
 
-/* Too large to be read to its end, or announced by a client that waits for our word (RFC 9110 10.1.1). */
-static bool is_hopeless(struct MHD_Connection *connection)
-{
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-    bool waits = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect") != NULL;
-
-    return length != NULL && strtoull(length, NULL, 10) > (waits ? BODY_MAX_BYTES : HTTP_REQUEST_DRAIN_BYTES);
-}
-
 static enum MHD_Result begin(struct http *h, struct MHD_Connection *connection, const char *url,
                              const char *method, void **slot)
 {
@@ -115,10 +106,12 @@ static enum MHD_Result begin(struct http *h, struct MHD_Connection *connection, 
 
     *slot = r;
     DL_APPEND(h->requests, r);
-    if (!is_hopeless(connection))
-        return MHD_YES;
-    http_request_refuse_upload(r);
-    return http_request_send(r) ? MHD_YES : MHD_NO;
+    if (http_request_is_hopeless(r)) {
+        http_request_refuse_upload(r);
+        return http_request_send(r) ? MHD_YES : MHD_NO;
+    }
+    http_request_admit(r);
+    return http_request_reads_body(r) || http_request_send(r) ? MHD_YES : MHD_NO;
 }
 
 /* NOLINTBEGIN(readability-function-size): signatures are the library's, nesting the list macros' */
@@ -140,6 +133,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
         size_t piece_len = *data_len;
         *data_len = 0;
         return http_request_upload(r, data, piece_len) ? MHD_YES : MHD_NO;
+    }
+    if (r->comes_with_headers) {
+        r->comes_with_headers = false;
+        return http_request_reads_body(r) || http_request_send(r) ? MHD_YES : MHD_NO;
     }
     if (r->state == HTTP_REQUEST_RECEIVING) {
         client_done(h, client_of(connection));
@@ -322,7 +319,7 @@ static void on_drained(uv_timer_t *janitor)
 
     h->refusing = true; /* also what was pipelined behind a request that is answered below */
     DL_FOREACH (h->requests, r) {
-        if (r->state == HTTP_REQUEST_WAITING)
+        if (r->suspended)
             http_request_abandon(r);
     }
     for (int i = 0; i < LAST_RUNS && h->requests != NULL; i++)

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +16,10 @@
 
 #define HEADERS_MAX_BYTES 32768
 
-static const bool may_enter[5][5] = {
-    [HTTP_REQUEST_RECEIVING] = {[HTTP_REQUEST_WORKING] = true},
+static const bool may_enter[6][6] = {
+    [HTTP_REQUEST_RECEIVING] = {[HTTP_REQUEST_WORKING] = true, [HTTP_REQUEST_ADMITTING] = true},
+    [HTTP_REQUEST_ADMITTING] =
+        {[HTTP_REQUEST_RECEIVING] = true, [HTTP_REQUEST_ANSWERED] = true, [HTTP_REQUEST_ABANDONED] = true},
     [HTTP_REQUEST_WORKING] = {[HTTP_REQUEST_WAITING] = true, [HTTP_REQUEST_ANSWERED] = true},
     [HTTP_REQUEST_WAITING] = {[HTTP_REQUEST_ANSWERED] = true, [HTTP_REQUEST_ABANDONED] = true},
     [HTTP_REQUEST_ABANDONED] = {[HTTP_REQUEST_ANSWERED] =
@@ -27,6 +30,21 @@ static void enter(struct http_request *r, enum http_request_state state)
 {
     must(may_enter[r->state][state]);
     r->state = state;
+}
+
+static void suspend(struct http_request *r)
+{
+    r->suspended = true;
+    MHD_suspend_connection(r->connection);
+}
+
+static void resume(struct http_request *r)
+{
+    if (!r->suspended)
+        return;
+    r->suspended = false;
+    MHD_resume_connection(r->connection);
+    http_wake(r->api->http);
 }
 
 /* One name of the query. With libmicrohttpd's own decoding switched off (http.c) both arrive as sent, but for
@@ -51,6 +69,28 @@ static enum MHD_Result on_argument(void *arg, enum MHD_ValueKind kind, const cha
     return MHD_NO;
 }
 
+static const char *header(const struct http_request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+static bool client_waits(const struct http_request *r) /* RFC 9110 10.1.1 */
+{
+    return header(r, "Expect") != NULL;
+}
+
+/* Of a request that brings a file: on a route that takes one. Else 0. */
+static size_t file_max_bytes(const struct http_request *r)
+{
+    char allow[ROUTE_ALLOW_SIZE];
+    const struct route *route;
+
+    if (r->target_err != TARGET_OK || route_find(&route, r->method, &r->target, allow) != ROUTE_FOUND ||
+        !body_is_type(header(r, "Content-Type"), BODY_MULTIPART_TYPE))
+        return 0;
+    return route_file_max_bytes(route);
+}
+
 struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
                                       const char *method)
 {
@@ -66,6 +106,7 @@ struct http_request *http_request_new(struct api *api, struct MHD_Connection *co
     r->target_err = target_parse(&r->target, url);
     r->query = json_object();
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_argument, r);
+    r->file_max_bytes = file_max_bytes(r);
     return r;
 }
 
@@ -78,13 +119,37 @@ static void upload_drop(struct http_request *r)
     r->upload_len = 0;
 }
 
+/* --- the body as it comes --- */
+
+bool http_request_is_hopeless(const struct http_request *r)
+{
+    const char *length = header(r, "Content-Length");
+    size_t most = r->file_max_bytes + (client_waits(r) ? BODY_MAX_BYTES : HTTP_REQUEST_DRAIN_BYTES);
+
+    return length != NULL && strtoull(length, NULL, 10) > most;
+}
+
+bool http_request_reads_body(const struct http_request *r)
+{
+    return r->state == HTTP_REQUEST_RECEIVING || r->state == HTTP_REQUEST_ADMITTING ||
+           (r->state == HTTP_REQUEST_ANSWERED && !client_waits(r));
+}
+
 bool http_request_upload(struct http_request *r, const char *data, size_t data_len)
 {
-    if (clock_ms() - r->started_ms > HTTP_REQUEST_BODY_MS)
+    uint64_t limit_ms = r->file_max_bytes > 0 ? HTTP_REQUEST_UPLOAD_MS : HTTP_REQUEST_BODY_MS;
+
+    if (clock_ms() - r->started_ms > limit_ms)
         return false;
     r->upload_seen += data_len;
-    if (r->upload_seen > HTTP_REQUEST_DRAIN_BYTES)
+    if (r->upload_seen > r->file_max_bytes + HTTP_REQUEST_DRAIN_BYTES)
         return false;
+    if (r->state == HTTP_REQUEST_ANSWERED) /* refused with its headers */
+        return true;
+    if (r->form != NULL) {
+        form_push(r->form, data, data_len);
+        return true;
+    }
     if (r->upload_seen > BODY_MAX_BYTES) {
         upload_drop(r);
         return true;
@@ -141,37 +206,114 @@ static size_t header_bytes(const struct http_request *r)
     return info != NULL ? info->header_size : 0;
 }
 
+/* False: it is answered. */
+static bool check_headers(struct http_request *r)
+{
+    if (header_bytes(r) > HEADERS_MAX_BYTES) {
+        respond_error(r, 431, "The headers of the request are too long.");
+        return false;
+    }
+    if (!find_route(r))
+        return false;
+    if (r->query != NULL)
+        return true;
+    respond_error(r, 400, "The query is not valid percent-encoded UTF-8.");
+    return false;
+}
+
+/* --- an upload --- */
+
+void http_request_admit(struct http_request *r)
+{
+    if (r->file_max_bytes == 0)
+        return;
+    enter(r, HTTP_REQUEST_ADMITTING);
+    if (!check_headers(r))
+        return;
+    authenticate_and_handle(r, authenticate_extract(r->token, header(r, "Authorization"), r->query, NULL));
+    if (r->state != HTTP_REQUEST_ADMITTING)
+        return;
+    r->comes_with_headers = true;
+    suspend(r);
+}
+
+static void admitted(struct http_request *r)
+{
+    if (r->api->upload_count >= HTTP_REQUEST_UPLOADS_MAX) {
+        http_request_add_header(r, "Retry-After", "1");
+        respond_error(r, 503, "Too many files are on their way already. Please try again.");
+        return;
+    }
+    r->form = form_new(r->connection, r->file_max_bytes);
+    if (r->form == NULL) {
+        respond_error(r, 400, BODY_BAD_FORM);
+        return;
+    }
+    r->api->upload_count++;
+    r->is_counted = true;
+    enter(r, HTTP_REQUEST_RECEIVING);
+    resume(r);
+}
+
+void http_request_allowed(struct http_request *r)
+{
+    if (r->state == HTTP_REQUEST_ADMITTING)
+        admitted(r);
+    else
+        r->route->handle(r);
+}
+
+static void process_upload(struct http_request *r)
+{
+    char text[96];
+    bool too_large;
+    const char *why = form_end(r->form, &r->body.fields, &r->file, &too_large);
+
+    r->form = NULL;
+    r->body.is_form = true;
+    if (why == NULL) {
+        (void)json_object_del(r->body.fields, "access_token");
+        r->route->handle(r);
+    } else if (too_large) {
+        (void)snprintf(text, sizeof(text), "The file is too large: at most %zu bytes are taken.",
+                       r->file_max_bytes);
+        respond_error(r, 413, text);
+    } else {
+        respond_error(r, 400, why);
+    }
+}
+
+struct form_file *http_request_file(struct http_request *r)
+{
+    return r->file.field != NULL ? &r->file : NULL;
+}
+
+/* --- the answer --- */
+
 void http_request_process(struct http_request *r)
 {
     const char *why;
     enum token_found found;
 
     enter(r, HTTP_REQUEST_WORKING);
-    if (header_bytes(r) > HEADERS_MAX_BYTES) {
-        respond_error(r, 431, "The headers of the request are too long.");
+    if (r->form != NULL) {
+        process_upload(r);
         return;
     }
-    if (!find_route(r))
+    if (!check_headers(r))
         return;
-    if (r->query == NULL) {
-        respond_error(r, 400, "The query is not valid percent-encoded UTF-8.");
-        return;
-    }
     if (r->upload_seen > BODY_MAX_BYTES) {
         respond_error(r, 413, "The body is too large.");
         return;
     }
-    why = body_parse(&r->body, r->connection,
-                     MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Type"),
-                     r->upload != NULL ? r->upload : "", r->upload_len);
+    why = body_parse(&r->body, r->connection, header(r, "Content-Type"), r->upload != NULL ? r->upload : "",
+                     r->upload_len);
     upload_drop(r);
     if (why != NULL) {
         respond_error(r, 400, why);
         return;
     }
-    found = authenticate_extract(r->token,
-                                 MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"),
-                                 r->query, r->body.fields);
+    found = authenticate_extract(r->token, header(r, "Authorization"), r->query, r->body.fields);
     authenticate_and_handle(r, found);
 }
 
@@ -184,7 +326,7 @@ void http_request_refuse_upload(struct http_request *r)
 void http_request_suspend(struct http_request *r)
 {
     enter(r, HTTP_REQUEST_WAITING);
-    MHD_suspend_connection(r->connection);
+    suspend(r);
 }
 
 bool http_request_send(struct http_request *r)
@@ -214,6 +356,8 @@ static void request_free(struct http_request *r)
         bytes_wipe(r->scratch, r->scratch_bytes);
     free(r->scratch);
     upload_drop(r);
+    form_free(r->form);
+    form_file_deinit(&r->file);
     body_deinit(&r->body);
     json_decref(r->query);
     target_deinit(&r->target);
@@ -223,8 +367,11 @@ static void request_free(struct http_request *r)
 
 void http_request_release(struct http_request *r)
 {
-    must(r->state != HTTP_REQUEST_WAITING);
+    must(!r->suspended);
     r->connection = NULL;
+    if (r->is_counted)
+        r->api->upload_count--;
+    r->is_counted = false;
     if (r->state != HTTP_REQUEST_ABANDONED)
         request_free(r);
 }
@@ -246,15 +393,8 @@ bool http_request_continue(struct http_request *r)
     return false;
 }
 
-static struct MHD_Response *response_make(struct http_request *r, const char *content_type, char *text,
-                                          size_t text_len)
+static void add_headers(struct http_request *r, struct MHD_Response *response, const char *content_type)
 {
-    struct MHD_Response *response;
-
-    if (text != NULL)
-        response = MHD_create_response_from_buffer(text_len, text, MHD_RESPMEM_MUST_FREE);
-    else
-        response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     must(response != NULL);
     if (content_type != NULL)
         MHD_add_response_header(response, "Content-Type", content_type);
@@ -262,26 +402,44 @@ static struct MHD_Response *response_make(struct http_request *r, const char *co
     MHD_add_response_header(response, "Cache-Control", "no-store");
     for (size_t i = 0; i < r->header_count; i++)
         MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
-    return response;
 }
 
-void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
-                         size_t text_len)
+static struct MHD_Response *response_make(char *text, size_t text_len)
 {
-    bool was_waiting = r->state == HTTP_REQUEST_WAITING;
+    if (text != NULL)
+        return MHD_create_response_from_buffer(text_len, text, MHD_RESPMEM_MUST_FREE);
+    return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+}
 
+/* Takes over response. r may be gone on return. */
+static void answer(struct http_request *r, unsigned status, const char *content_type,
+                   struct MHD_Response *response)
+{
     if (r->state == HTTP_REQUEST_ABANDONED) {
-        free(text);
+        MHD_destroy_response(response);
         late(r);
         return;
     }
     enter(r, HTTP_REQUEST_ANSWERED);
     r->status = status;
-    r->response = response_make(r, content_type, text, text_len);
-    if (!was_waiting)
-        return;
-    MHD_resume_connection(r->connection);
-    http_wake(r->api->http);
+    r->response = response;
+    add_headers(r, response, content_type);
+    resume(r);
+}
+
+void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
+                         size_t text_len)
+{
+    answer(r, status, content_type, response_make(text, text_len));
+}
+
+void http_request_answer_content(struct http_request *r, unsigned status, const char *content_type,
+                                 const struct http_content *content)
+{
+    /* libmicrohttpd does not write into it, whatever its signature says */
+    answer(r, status, content_type,
+           MHD_create_response_from_buffer_with_free_callback_cls(content->data_len, (void *)content->data,
+                                                                  content->release, content->ctx));
 }
 
 void http_request_abandon(struct http_request *r)
@@ -290,8 +448,9 @@ void http_request_abandon(struct http_request *r)
 
     enter(r, HTTP_REQUEST_ABANDONED);
     r->status = 503;
-    r->response = response_make(r, "application/json; charset=utf-8", mem_string(text), sizeof(text) - 1);
-    MHD_resume_connection(r->connection);
+    r->response = response_make(mem_string(text), sizeof(text) - 1);
+    add_headers(r, r->response, "application/json; charset=utf-8");
+    resume(r);
 }
 
 const char *http_request_param(const struct http_request *r, size_t index)

@@ -2,8 +2,13 @@
  *
  *   RECEIVING --whole--> WORKING --a query asks the fleet--> WAITING --answered--> ANSWERED --sent--> (gone)
  *       \--client gone--> (gone)  \--answered at once---------------------------/
- *   WAITING --the server closes and will not wait--> ABANDONED --the query's callback comes--> (gone)
+ *   RECEIVING --headers of an upload--> ADMITTING --may--> RECEIVING      \--may not--> ANSWERED
+ *   WAITING, ADMITTING --the server closes and will not wait--> ABANDONED --the query's callback comes-->
+ * (gone)
  *
+ * A request that brings a file says who asks in its headers: nothing of it is kept, and no client that waits
+ * for our word is told to go on, before that person was found to be allowed to. What is refused then is still
+ * read to its end, so that the client is there to hear why.
  * A request is answered exactly once. A client that vanishes while WAITING is noticed when the answer is
  * sent: the connection is suspended until then, so a query always has its request. In ABANDONED the API may
  * be gone already: a callback that does more than answer asks http_request_continue first.
@@ -13,6 +18,7 @@
 #define CYAN_API_HTTP_REQUEST_H
 
 #include "api/body.h"
+#include "api/form.h"
 #include "api/room.h"
 #include "api/route.h"
 #include "api/target.h"
@@ -25,10 +31,13 @@ struct MHD_Response;
 #define HTTP_REQUEST_HEADERS_MAX 4
 /* A body over BODY_MAX_BYTES is read up to here, so that the client is there to hear the 413. */
 #define HTTP_REQUEST_DRAIN_BYTES 1048576u
-#define HTTP_REQUEST_BODY_MS 30000 /* time for a whole body */
+#define HTTP_REQUEST_BODY_MS 30000   /* time for a whole body */
+#define HTTP_REQUEST_UPLOAD_MS 60000 /* for one with a file */
+#define HTTP_REQUEST_UPLOADS_MAX 16  /* with a file, at a time */
 
 enum http_request_state {
     HTTP_REQUEST_RECEIVING,
+    HTTP_REQUEST_ADMITTING,
     HTTP_REQUEST_WORKING,
     HTTP_REQUEST_WAITING,
     HTTP_REQUEST_ANSWERED,
@@ -55,7 +64,10 @@ struct http_request {
     struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
     char device_text[DEVICE_ID_TEXT_SIZE];
     uint64_t started_ms;
-    char *upload; /* ours, NUL-terminated: the body as it came */
+    size_t file_max_bytes; /* of an upload; 0: it is none */
+    struct form *form;     /* ours, of an upload while RECEIVING */
+    struct form_file file; /* ours, of an upload that is received */
+    char *upload;          /* ours, NUL-terminated: the body as it came, unless it is a form */
     size_t upload_len;
     uint64_t upload_seen; /* including what was not kept */
     struct http_header headers[HTTP_REQUEST_HEADERS_MAX];
@@ -64,13 +76,22 @@ struct http_request {
     unsigned status;
     void *scratch; /* ours, see http_request_scratch */
     size_t scratch_bytes;
+    bool suspended;          /* libmicrohttpd does nothing until it is resumed */
+    bool comes_with_headers; /* suspended with them: its next call brings nothing new */
+    bool is_counted;         /* in api->upload_count */
 };
 
 /* For http.c. url: the path, not decoded. */
 struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
                                       const char *method);
-must_check bool http_request_upload(struct http_request *r, const char *data,
-                                    size_t data_len); /* false: cut the connection */
+/* The body is larger than would be read to its end, or than a client that waits for our word may send. */
+must_check bool http_request_is_hopeless(const struct http_request *r);
+/* An upload becomes ADMITTING, or is ANSWERED at once; others stay as they are. */
+void http_request_admit(struct http_request *r);
+/* With the headers: the body comes next, if it is not suspended first. False: the answer is sent at once. */
+must_check bool http_request_reads_body(const struct http_request *r);
+/* False: cut the connection. */
+must_check bool http_request_upload(struct http_request *r, const char *data, size_t data_len);
 /* The body is complete, or will not be read: finds the answer, or leaves the request WAITING. */
 void http_request_process(struct http_request *r);
 void http_request_refuse_upload(struct http_request *r);   /* 413 before any of the body is read */
@@ -78,6 +99,8 @@ must_check bool http_request_send(struct http_request *r); /* ANSWERED: hands th
 void http_request_suspend(struct http_request *r);         /* WORKING without an answer: to WAITING */
 /* libmicrohttpd is done with it: frees it, or leaves that to the query under way. */
 void http_request_release(struct http_request *r);
+/* For authenticate.c: r->actor may ask this. */
+void http_request_allowed(struct http_request *r);
 /* The server closes: answers 503 now, and the query's own answer is dropped. */
 void http_request_abandon(struct http_request *r);
 
@@ -100,5 +123,14 @@ void http_request_add_header(struct http_request *r, const char *name, const cha
  */
 void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
                          size_t text_len);
+/* The same with what is somebody else's: release(ctx) comes once, when it has been sent or will not be. */
+struct http_content {
+    const void *data;
+    size_t data_len;
+    void (*release)(void *ctx);
+    void *ctx;
+};
+void http_request_answer_content(struct http_request *r, unsigned status, const char *content_type,
+                                 const struct http_content *content);
 
 #endif

@@ -27,6 +27,11 @@ void respond_json(struct http_request *r, unsigned status, json_t *body)
     respond_json_digits(r, status, body, REAL_DIGITS);
 }
 
+void respond_json_text(struct http_request *r, unsigned status, const char *json)
+{
+    http_request_answer(r, status, JSON_TYPE, mem_string(json), strlen(json));
+}
+
 void respond_ok(struct http_request *r)
 {
     respond_json(r, 200, json_pack("{sb}", "ok", 1));

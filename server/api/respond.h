@@ -14,6 +14,8 @@ struct http_request;
 void respond_json(struct http_request *r, unsigned status, json_t *body /* taken over */);
 /* Real numbers in body with so many digits, instead of the 17 that any of them may need. */
 void respond_json_digits(struct http_request *r, unsigned status, json_t *body, size_t digits);
+/* The same, of text that is JSON already. */
+void respond_json_text(struct http_request *r, unsigned status, const char *json);
 void respond_ok(struct http_request *r); /* 200 {"ok":true} */
 void respond_text(struct http_request *r, const char *content_type, char *text /* from malloc, taken over */,
                   size_t text_len);

@@ -16,8 +16,10 @@ struct api {
     struct http *http; /* ours */
     struct fleet *fleet;
     struct devices *devices;
+    struct campaigns *campaigns;
     struct metrics *metrics;
     struct api_view view;
+    size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
     struct metric *answers[API_STATUS_CLASSES], *vanished;
     void (*closed)(void *arg);
     void *closed_arg;

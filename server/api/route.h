@@ -32,6 +32,8 @@ enum route_match {
 /* HEAD is GET. Where several patterns fit, the first row of the table counts. */
 must_check enum route_match route_find(const struct route **route, const char *method,
                                        const struct target *target, char allow[ROUTE_ALLOW_SIZE]);
+/* The largest file that it takes in a part of a multipart body; 0: it takes none. */
+size_t route_file_max_bytes(const struct route *route);
 /* The index-th segment that stands for a part with a colon; NULL when there are fewer. */
 const char *route_param(const struct route *route, const struct target *target, size_t index);
 

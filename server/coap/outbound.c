@@ -296,12 +296,12 @@ static bool is_queue_full(const struct coap_peer *peer)
 }
 
 /* Options in ascending order, path and query as Device OS looks for them (device-protocol Appendix A). */
-static size_t encode_request(const struct coap_peer *peer, const struct coap_request *r, uint16_t mid,
-                             uint8_t token, uint8_t out[COAP_MESSAGE_MAX])
+static size_t encode_request(const struct coap_peer *peer, const struct coap_request *r, enum coap_type type,
+                             uint16_t mid, const uint8_t *token, uint8_t out[COAP_MESSAGE_MAX])
 {
     struct coap_builder b;
 
-    coap_build(&b, out, coap_link_limit(peer), COAP_CON, r->method, mid, &token, sizeof(token));
+    coap_build(&b, out, coap_link_limit(peer), type, r->method, mid, token, token != NULL ? 1 : 0);
     for (size_t i = 0; i < sizeof(r->path) / sizeof(r->path[0]) && r->path[i] != NULL; i++) {
         must(r->path[i][0] != '\0');
         coap_build_option(&b, COAP_OPT_URI_PATH, r->path[i], strlen(r->path[i]));
@@ -312,6 +312,8 @@ static size_t encode_request(const struct coap_peer *peer, const struct coap_req
         coap_build_option_uint(&b, COAP_OPT_MAX_AGE, r->max_age_s);
     if (r->query != NULL)
         coap_build_option(&b, COAP_OPT_URI_QUERY, r->query, r->query_len);
+    for (size_t i = 0; i < r->option_count; i++)
+        coap_build_option(&b, r->options[i].number, r->options[i].value, r->options[i].value_len);
     coap_build_payload(&b, r->payload, r->payload_len);
     return coap_build_finish(&b);
 }
@@ -326,7 +328,7 @@ bool coap_request(struct coap_peer *peer, const struct coap_request *r, coap_don
         return false;
     uint8_t token = take_token(peer);
     uint16_t mid = coap_link_next_mid(peer);
-    size_t out_len = encode_request(peer, r, mid, token, out);
+    size_t out_len = encode_request(peer, r, COAP_CON, mid, &token, out);
     if (out_len == 0)
         return false;
     struct coap_outbound *o = add(peer, KIND_REQUEST, mid, out, out_len, now_ms + r->timeout_ms);
@@ -335,6 +337,18 @@ bool coap_request(struct coap_peer *peer, const struct coap_request *r, coap_don
     o->arg = arg;
     o->ack_is_enough = r->ack_is_enough;
     start_waiting(peer, now_ms);
+    return true;
+}
+
+bool coap_send_non(struct coap_peer *peer, const struct coap_request *r, bool with_token, uint16_t *mid)
+{
+    uint8_t out[COAP_MESSAGE_MAX], token = with_token ? take_token(peer) : 0;
+
+    *mid = coap_link_next_mid(peer);
+    size_t out_len = encode_request(peer, r, COAP_NON, *mid, with_token ? &token : NULL, out);
+    if (out_len == 0)
+        return false;
+    coap_link_send(peer, out, out_len);
     return true;
 }
 
@@ -421,12 +435,20 @@ void coap_outbound_acknowledged(struct coap_peer *peer, const struct coap_messag
     }
 }
 
-void coap_outbound_reset(struct coap_peer *peer, uint16_t mid, uint64_t now_ms)
+static void on_stray(struct coap_peer *peer, const struct coap_message *m)
 {
-    struct coap_outbound *o = find_sent(peer, mid);
+    if (peer->room->ops->stray != NULL)
+        peer->room->ops->stray(peer, m);
+}
 
-    if (o == NULL)
+void coap_outbound_reset(struct coap_peer *peer, const struct coap_message *reset, uint64_t now_ms)
+{
+    struct coap_outbound *o = find_sent(peer, reset->mid);
+
+    if (o == NULL) {
+        on_stray(peer, reset);
         return;
+    }
     note_rtt(o, now_ms);
     finish(o, o->kind == KIND_PING ? COAP_RESPONDED : COAP_RESET, NULL, NULL, 0, now_ms); /* RFC 7252 4.3 */
 }
@@ -512,8 +534,11 @@ void coap_outbound_response(struct coap_peer *peer, const struct coap_message *r
     struct coap_option option;
     struct coap_block block;
 
-    if (o == NULL)
+    if (o == NULL) {
+        if (response->type == COAP_NON)
+            on_stray(peer, response);
         return;
+    }
     note_rtt(o, now_ms);
     bool in_blocks = response->code >> 5 == 2 && coap_option_find(response, COAP_OPT_BLOCK2, &option);
     if (o->ack_is_enough || o->is_detached || !in_blocks)

@@ -26,7 +26,7 @@ bool coap_outbound_has_room(const struct coap_peer *peer);
 
 /* An empty ACK, an RST. */
 void coap_outbound_acknowledged(struct coap_peer *peer, const struct coap_message *ack, uint64_t now_ms);
-void coap_outbound_reset(struct coap_peer *peer, uint16_t mid, uint64_t now_ms);
+void coap_outbound_reset(struct coap_peer *peer, const struct coap_message *reset, uint64_t now_ms);
 /* True when a request of ours waits for this response, piggybacked or separate. */
 bool coap_outbound_expects(const struct coap_peer *peer, const struct coap_message *response);
 void coap_outbound_response(struct coap_peer *peer, const struct coap_message *response, uint64_t now_ms);

@@ -267,7 +267,7 @@ void coap_peer_receive(struct coap_peer *peer, const uint8_t *data, size_t data_
     case COAP_RST:
         peer->room->metrics->resets_received->value++;
         if (m.code == COAP_EMPTY) /* anything else is no RST (RFC 7252 4.2) */
-            coap_outbound_reset(peer, m.mid, now_ms);
+            coap_outbound_reset(peer, &m, now_ms);
         return;
     }
 }

@@ -79,6 +79,9 @@ struct coap_peer_ops {
     void (*inbound_dropped)(struct coap_peer *peer, struct coap_inbound *in);
     /* A confirmable message of ours ran out of retransmissions: the peer is not there. */
     void (*unreachable)(struct coap_peer *peer);
+    /* An RST or a non-confirmable response that belongs to nothing that awaits one: as a rule to what
+     * coap_send_non sent. NULL: ignored. May end the peer. */
+    void (*stray)(struct coap_peer *peer, const struct coap_message *m);
 };
 
 struct coap_metrics { /* registered by coap_metrics_init; shared by all peers */
@@ -135,15 +138,17 @@ void coap_answer(struct coap_peer *peer, struct coap_inbound *in, uint8_t code, 
 void coap_forget(struct coap_peer *peer, struct coap_inbound *in);
 
 /* A request to the peer, Device OS form: CON, one-byte token, Uri-Path segments (NUL-terminated strings, in
- * order), then [Uri-Query raw bytes], payload. */
+ * order), then [Uri-Query raw bytes], [further options], payload. */
 struct coap_request {
     uint8_t method;
     const char *path[4]; /* NULL-terminated unless all four are used; "" is not allowed */
     const uint8_t
         *query; /* NULL: no Uri-Query; query_len may be 0 with query non-NULL (device-protocol 4.5) */
     size_t query_len;
-    uint16_t content_format; /* UINT16_MAX: none */
-    uint32_t max_age_s;      /* UINT32_MAX: none */
+    uint16_t content_format;           /* UINT16_MAX: none */
+    uint32_t max_age_s;                /* UINT32_MAX: none */
+    const struct coap_option *options; /* further ones, ascending, from Uri-Query on; borrowed */
+    size_t option_count;
     const uint8_t *payload;
     size_t payload_len;
     bool ack_is_enough;  /* done at the ACK; no response is awaited (events, signal, key change) */
@@ -153,6 +158,10 @@ struct coap_request {
  * Cancelled by coap_cancel. */
 must_check bool coap_request(struct coap_peer *peer, const struct coap_request *r, coap_done_fn *done,
                              void *arg, uint64_t now_ms);
+/* The same, non-confirmable: sent once, nothing is awaited, nothing kept. With a token or without. False when
+ * it does not fit; else *mid is its message ID. What it is answered with goes to ops->stray. */
+must_check bool coap_send_non(struct coap_peer *peer, const struct coap_request *r, bool with_token,
+                              uint16_t *mid);
 /* CoAP ping: empty CON; done with COAP_RESPONDED on ACK (Device OS) or RST (RFC 7252 4.3). */
 void coap_ping(struct coap_peer *peer, uint32_t timeout_ms, coap_done_fn *done, void *arg, uint64_t now_ms);
 /* Ends every outbound request with this arg, without callback. */

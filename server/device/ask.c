@@ -99,7 +99,9 @@ void device_ping(struct device *device, uint32_t timeout_ms, device_ping_fn *don
     struct ping_question *ping = ask_new(device, sizeof(*ping), tell_ping, arg);
 
     ping->done = done;
-    if (link_is_named(device))
+    if (device->update != NULL)
+        ask_finish_later(&ping->ask, DEVICE_ASK_BUSY);
+    else if (link_is_named(device))
         coap_ping(&device->peer, timeout_ms, on_pong, ping, clock_ms());
     else
         ask_finish_later(&ping->ask, ask_gone(device));
@@ -176,6 +178,8 @@ void device_pull_describe(struct device *device, enum describe_part part, uint32
     pull->done = done;
     if (!link_is_named(device))
         ask_finish_later(&pull->ask, ask_gone(device));
+    else if (device->update != NULL)
+        ask_finish_later(&pull->ask, DEVICE_ASK_BUSY);
     else if (!coap_request(&device->peer, &request, on_described, pull, clock_ms()))
         ask_finish_later(&pull->ask, DEVICE_NO_ANSWER);
 }

@@ -103,7 +103,7 @@ void ask_next_turn(struct device *device)
     uint64_t now_ms = clock_ms();
     struct device_question *ask, *first = NULL;
 
-    if (!link_is_named(device))
+    if (!link_is_named(device) || device->update != NULL)
         return;
     DL_FOREACH (device->asks, ask) {
         if (!ask->by_turns)
@@ -160,7 +160,7 @@ static void begin(struct call_question *call, uint8_t method, uint32_t timeout_m
     else if (name_len == 0 || name_len > DESCRIBE_NAME_MAX ||
              !fits(device, name_len, strlen(call->text + call->argument_at)))
         ask_finish_later(&call->ask, DEVICE_ASK_TOO_LONG);
-    else if (count_waiting(device) >= DEVICE_TURNS_MAX)
+    else if (device->update != NULL || count_waiting(device) >= DEVICE_TURNS_MAX)
         ask_finish_later(&call->ask, DEVICE_ASK_BUSY);
     else {
         call->ask.by_turns = true;
@@ -199,7 +199,7 @@ void device_signal(struct device *device, bool on, uint32_t timeout_ms, device_a
     call->method = COAP_GET; /* whatever comes with the answer is fine */
     if (!link_is_named(device) || device->quarantined)
         ask_finish_later(&call->ask, ask_gone(device));
-    else if (coap_request(&device->peer, &request, on_response, call, clock_ms()))
+    else if (device->update == NULL && coap_request(&device->peer, &request, on_response, call, clock_ms()))
         call->ask.sent = true;
     else
         ask_finish_later(&call->ask, DEVICE_ASK_BUSY);

@@ -43,6 +43,7 @@ struct devices *devices_new(struct deadlines *deadlines, const struct device_ops
     coap_metrics_init(&all->coap, metrics);
     all->coap_room = (struct coap_room){&request_ops, deadlines, &all->coap};
     refusal_register(all->refused, metrics);
+    update_pacer_init(&all->pacer, deadlines, metrics);
     all->online =
         metrics_add(metrics, METRIC_GAUGE, "cyan_devices_online", NULL, "Devices online on this node");
     all->hellos = add_message(metrics, "message=\"hello\"");
@@ -70,6 +71,7 @@ void devices_free(struct devices *all)
 {
     must(all->fresh == NULL && all->idle == NULL && all->by_id.count == 0);
     presence_wheel_free(all->wheel);
+    update_pacer_deinit(&all->pacer);
     all->wheel = NULL;
     table_deinit(&all->by_id);
     table_deinit(&all->plain);

@@ -182,7 +182,7 @@ enum device_ask {
     DEVICE_NOT_CONNECTED, /* or gone meanwhile */
     DEVICE_MOVED,         /* gone meanwhile: its session is live on another node now */
     DEVICE_SAID_ERROR,    /* the answer is an error code, or makes no sense */
-    DEVICE_ASK_BUSY,      /* too many questions wait for it; not sent */
+    DEVICE_ASK_BUSY,      /* too many questions wait for it, or it is being updated; not sent */
     DEVICE_ASK_TOO_LONG,  /* more than this device takes; not sent */
 };
 typedef void device_ping_fn(void *arg, enum device_ask ask, uint32_t rtt_ms);

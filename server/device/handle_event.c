@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "device/event.h"
@@ -27,6 +30,24 @@ static void write_key(uint8_t key[16], const struct device_request *r)
         bytes_put_be64(&w, ++device->event_number);
 }
 
+/* What a system that does not state it in its Hello says of updates (device-protocol 4.11). Checked: a
+ * decimal number. */
+static void note_limits(struct device *device, const struct device_event *event)
+{
+    char text[11];
+
+    if (event->kind != DEVICE_EVENT_MAX_BINARY && event->kind != DEVICE_EVENT_CHUNK_BYTES)
+        return;
+    memcpy(text, event->data, event->data_len);
+    text[event->data_len] = '\0';
+    unsigned long value = strtoul(text, NULL, 10);
+    if (event->kind == DEVICE_EVENT_MAX_BINARY)
+        device->max_binary_bytes = (uint32_t)value;
+    else if (value <= UINT16_MAX)
+        device->chunk_bytes = (uint16_t)value;
+    dtls_changed(device->session);
+}
+
 void handle_event(const struct device_request *r)
 {
     struct device *device = r->device;
@@ -44,6 +65,7 @@ void handle_event(const struct device_request *r)
     }
     event.received_wall_ms = clock_wall_ms();
     write_key(event.key, r);
+    note_limits(device, &event);
     device->all->events->value++;
     struct device_wait *wait = request_wait(r, sizeof(*wait), on_verdict);
     link_fill_facts(device, &facts);

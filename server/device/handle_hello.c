@@ -3,6 +3,7 @@
 #include "device/presence.h"
 #include "device/pull.h"
 #include "device/request.h"
+#include "device/update_inner.h"
 
 #define MESSAGE_BYTES_BEFORE_3_0                                                                             \
     800 /* what every system that does not state it takes (device-protocol 2.9) */
@@ -46,6 +47,10 @@ static void begin_anew(struct device *device, const struct hello *hello)
     device->system_version = hello->system_version;
     device->peer.max_message_bytes =
         hello->max_message_bytes != 0 ? hello->max_message_bytes : MESSAGE_BYTES_BEFORE_3_0;
+    device->hello_flags = hello->flags;
+    device->platform_id = hello->platform_id;
+    device->chunk_bytes = hello->chunk_bytes;
+    device->max_binary_bytes = hello->max_binary_bytes;
     device->hellos++;
 }
 
@@ -70,6 +75,7 @@ static void welcome(struct device *device, struct device_wait *wait, const struc
     link_forget_proof(device);
     if (device->state == LINK_WAIT_HELLO)
         link_enter(device, LINK_NAMED);
+    update_device_is_back(device);
     begin_anew(device, hello);
     dtls_changed(device->session);
     presence_begin(device, false, clock_ms());

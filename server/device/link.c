@@ -16,6 +16,7 @@
 #include "device/presence.h"
 #include "device/request.h"
 #include "device/restore.h"
+#include "device/update_inner.h"
 
 #define AUTHORISE_AGAIN_MS 2000
 
@@ -409,6 +410,7 @@ static void on_ended(void *ctx, struct session *s, enum session_end why)
     link_conclude(device, "hello"); /* nothing was said against it until now */
     deadline_cancel(all->deadlines, &device->due);
     coap_peer_deinit(&device->peer);
+    update_session_ended(device);
     asks_end(device);
     request_waits_end(device);
     link_forget_proof(device);

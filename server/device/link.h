@@ -19,6 +19,7 @@
 #include "base/table.h"
 #include "device/devices.h"
 #include "device/refusal.h"
+#include "device/update_pacer.h"
 
 enum link_state {
     LINK_AUTHORISING,
@@ -33,6 +34,7 @@ enum link_state {
 struct held_record;
 struct device_wait;
 struct device_question;
+struct device_update;
 
 struct devices {
     struct deadlines *deadlines; /* borrowed: outlives this until devices_free */
@@ -48,7 +50,8 @@ struct devices {
     struct device *fresh; /* those before their Hello */
     struct device *idle;  /* those offline */
     struct presence_wheel *wheel; /* ours: those online (presence.h) */
-    size_t count;                 /* struct device in being */
+    struct update_pacer pacer;
+    size_t count; /* struct device in being */
     bool closed;
 };
 
@@ -60,6 +63,7 @@ struct device {
     struct held_record *held;     /* ours: oldest first, while AUTHORISING or RESTORED */
     struct device_wait *waits;    /* ours: requests whose answer waits for the store */
     struct device_question *asks; /* ours: questions to the device */
+    struct device_update *update; /* ours: the update it gets; NULL */
     struct device *older_plain;   /* borrowed: the plain client's session before this one */
     struct device *prev, *next;   /* in the list of its place */
     struct deadline due; /* AUTHORISING: the registry; WAIT_HELLO: Hello; NAMED: a describe that has to be
@@ -68,24 +72,28 @@ struct device {
     uint64_t event_number; /* of the last event; only grows */
     uint32_t pending;      /* callbacks that will still come */
     uint32_t refusals_logged;
-    uint32_t mid_top;    /* of its newest request, counted on beyond 16 bits (Device OS alone) */
-    uint32_t hellos;     /* stored in this session; what is stated anew after each belongs to one of them */
-    struct device_id id; /* valid when has_id */
+    uint32_t mid_top; /* of its newest request, counted on beyond 16 bits (Device OS alone) */
+    uint32_t hellos;  /* stored in this session; what is stated anew after each belongs to one of them */
+    uint32_t max_binary_bytes; /* of its last Hello, or event of an older system; 0 = not stated */
+    struct device_id id;       /* valid when has_id */
     uint8_t key_sha256[32];
     uint16_t system_version, goodbye_mid, challenge_mid;
-    uint16_t place;  /* presence.h: fresh, idle, or which slot of the wheel */
-    uint8_t state;   /* enum link_state; written by link_enter alone */
-    uint8_t end_why; /* enum session_end */
+    uint16_t hello_flags, platform_id, chunk_bytes; /* of its last Hello, as far as it stated them */
+    uint16_t place;                                 /* presence.h: fresh, idle, or which slot of the wheel */
+    uint8_t state;                                  /* enum link_state; written by link_enter alone */
+    uint8_t end_why;                                /* enum session_end */
     uint8_t held_count;
     uint8_t pull_left, pull_part,
         pull_tries; /* describes to ask for, the one being asked for: enum describe_part */
-    bool has_id, quarantined, enrol, online, said_goodbye, tell_peer, is_indexed, is_pulling;
-    bool ca_signed; /* its certificate, by an authority of ours */
-    bool is_plain;
-    bool was_named, is_exact; /* RESTORED, CHALLENGED: as what, and whether nothing can have been missed */
-    bool is_authorising,
-        is_challenging; /* RESTORED: the registry is asked; CHALLENGED: a ping is on its way */
-    bool is_claim;      /* quarantined under a key that is nobody's: the ID is only claimed */
+    bool has_id : 1, quarantined : 1, enrol : 1, online : 1, said_goodbye : 1, tell_peer : 1;
+    bool is_indexed : 1, is_pulling : 1;
+    bool ca_signed : 1; /* its certificate, by an authority of ours */
+    bool is_plain : 1;
+    bool was_named : 1, is_exact : 1; /* RESTORED, CHALLENGED: as what, and whether nothing can have been
+                                       * missed */
+    bool is_authorising : 1, is_challenging : 1; /* RESTORED: the registry is asked; CHALLENGED: a ping is on
+                                                  * its way */
+    bool is_claim : 1; /* quarantined under a key that is nobody's: the ID is only claimed */
 };
 
 void link_enter(struct device *device, enum link_state state);

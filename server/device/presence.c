@@ -93,7 +93,7 @@ static bool look_at_slot(struct presence_wheel *wheel, struct device **slot, uin
     while (*slot != NULL) {
         if ((*looks)++ == LOOKS_PER_TURN)
             return false;
-        if (silent_ms(*slot) > now_ms)
+        if (silent_ms(*slot) > now_ms || (*slot)->update != NULL) /* the update looks after it */
             watch(*slot);
         else
             presence_end(*slot, DEVICE_OFFLINE_SILENT, NULL);
@@ -226,6 +226,6 @@ void presence_heard(struct device *device, const uint8_t *data, size_t data_len,
 
 void presence_unreachable(struct device *device, uint64_t now_ms)
 {
-    if (device->session->heard_ms + THERE_MS <= now_ms)
+    if (device->update == NULL && device->session->heard_ms + THERE_MS <= now_ms)
         presence_end(device, DEVICE_OFFLINE_UNREACHABLE, NULL);
 }

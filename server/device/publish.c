@@ -5,6 +5,7 @@
 #include "device/event.h"
 #include "device/link.h"
 #include "device/text.h"
+#include "device/update.h"
 
 #define PUBLISH_TIMEOUT_MS 120000 /* all retransmissions take 90 s at most (device-protocol 3.4) */
 #define CONTENT_FORMAT_SINCE 6200 /* before, it would cost the payload (device-protocol 4.9) */
@@ -36,7 +37,7 @@ static bool send_event(struct device *device, const struct device_event *event)
         .timeout_ms = PUBLISH_TIMEOUT_MS,
     };
 
-    if (!link_is_named(device) || device->quarantined)
+    if (!link_is_named(device) || device->quarantined || device->update != NULL)
         return false;
     if (name_len == 0 || name_len > DEVICE_EVENT_NAME_MAX || !text_is_clean(event->name, name_len))
         return false;
@@ -66,4 +67,21 @@ bool device_deliver(struct device *device, const struct device_event *event)
         sent.data_len = 1;
     }
     return send_event(device, &sent);
+}
+
+/* Device OS before 1.2 does not know these events (device-protocol 5.6). */
+static bool tell_of_updates(struct device *device, const char *name)
+{
+    return device->online && (device->hello_flags & HELLO_IMMEDIATE_UPDATES) &&
+           device_publish(device, name, "true");
+}
+
+bool device_tell_update_pending(struct device *device)
+{
+    return tell_of_updates(device, "particle/device/updates/pending");
+}
+
+bool device_force_updates(struct device *device)
+{
+    return tell_of_updates(device, "particle/device/updates/forced");
 }

@@ -36,6 +36,10 @@ static void ask_next(struct device *device)
 {
     if (device->pull_left == 0 || device->is_pulling)
         return;
+    if (device->update != NULL) { /* not disturbed by this */
+        deadline_set(device->all->deadlines, &device->due, clock_ms() + PULL_AGAIN_MS, on_again);
+        return;
+    }
     device->pull_part = device->pull_left & DESCRIBE_SYSTEM ? DESCRIBE_SYSTEM : DESCRIBE_APPLICATION;
     device->is_pulling = true;
     device_pull_describe(device, (enum describe_part)device->pull_part, PULL_TIMEOUT_MS, on_pulled, device);

@@ -32,6 +32,7 @@
     X(SUBSCRIPTION_REJECTED, "subscription_rejected", COAP_400_BAD_REQUEST)                                  \
     X(GOODBYE_MALFORMED, "goodbye_malformed", COAP_400_BAD_REQUEST)                                          \
     X(TIME_TOKEN, "time_token", COAP_400_BAD_REQUEST)                                                        \
+    X(UPDATE_MALFORMED, "update_malformed", COAP_400_BAD_REQUEST)                                            \
     X(NOT_ACCEPTABLE, "not_acceptable", COAP_CODE(4, 6))                                                     \
     X(UNKNOWN_PATH, "unknown_path", COAP_404_NOT_FOUND)                                                      \
     X(WRONG_METHOD, "wrong_method", COAP_405_NOT_ALLOWED)                                                    \

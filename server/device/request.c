@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "device/presence.h"
+#include "device/update_inner.h"
 
 enum gate {
     GATE_OPEN,     /* to anyone who is admitted */
@@ -32,6 +33,9 @@ static const struct route {
     {"e/", COAP_GET, GATE_NAMED, handle_subscribe},
     {"d", COAP_POST, GATE_NAMED, handle_describe},
     {"x", COAP_POST, GATE_NAMED, handle_goodbye},
+    {"A", COAP_POST, GATE_NAMED, handle_update_ack},
+    {"c", COAP_GET, GATE_NAMED, handle_update_missed},
+    {"u", COAP_PUT, GATE_NAMED, handle_update_done},
     {"L", COAP_POST, GATE_NOT_FIRST, handle_not_implemented},
 };
 
@@ -180,12 +184,18 @@ static void on_unreachable(struct coap_peer *peer)
     presence_unreachable(device_of(peer), clock_ms());
 }
 
+static void on_stray(struct coap_peer *peer, const struct coap_message *m)
+{
+    update_stray(device_of(peer), m);
+}
+
 const struct coap_peer_ops request_ops = {
     .send = on_send,
     .request = on_request,
     .admits = on_admits,
     .inbound_dropped = on_inbound_dropped,
     .unreachable = on_unreachable,
+    .stray = on_stray,
 };
 
 static void answer(struct device *device, struct coap_inbound *in, bool confirmable, uint8_t code)

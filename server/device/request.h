@@ -23,7 +23,7 @@ extern const struct coap_peer_ops request_ops; /* of every struct device's peer 
 /* The handlers, one a message. */
 typedef void request_handler_fn(const struct device_request *r);
 request_handler_fn handle_hello, handle_goodbye, handle_describe, handle_event, handle_subscribe, handle_time,
-    handle_well_known, handle_not_implemented;
+    handle_well_known, handle_not_implemented, handle_update_ack, handle_update_missed, handle_update_done;
 
 /* Names a message of a Device OS once and for all in its session, also after a restart or on another node. */
 uint32_t request_number(const struct device *device, uint16_t mid);

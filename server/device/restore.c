@@ -65,8 +65,30 @@ size_t restore_save(void *ctx, const struct session *s, uint8_t *out)
     bytes_put_be16(&w, device->goodbye_mid);
     bytes_put_be32(&w, device->hellos);
     bytes_put_be32(&w, device->mid_top);
+    bytes_put_be16(&w, device->hello_flags);
+    bytes_put_be16(&w, device->platform_id);
+    bytes_put_be16(&w, device->chunk_bytes);
+    bytes_put_be32(&w, device->max_binary_bytes);
     must(!w.bad);
     return bytes_written(&w);
+}
+
+#define SYSTEM_VERSION_UPDATE_V3 3000
+
+/* An older writer did not save it. What devices of these versions say (device-protocol 7.1), so that they can
+ * be updated all the same. */
+static void load_hello(struct device *device, struct bytes_reader *r)
+{
+    if (bytes_left(r) == 0) {
+        device->hello_flags = HELLO_IMMEDIATE_UPDATES;
+        if (device->system_version >= SYSTEM_VERSION_UPDATE_V3)
+            device->hello_flags |= HELLO_UPDATE_V3;
+        return;
+    }
+    device->hello_flags = bytes_get_be16(r);
+    device->platform_id = bytes_get_be16(r);
+    device->chunk_bytes = bytes_get_be16(r);
+    device->max_binary_bytes = bytes_get_be32(r);
 }
 
 /* What was saved, and more at its end by a newer writer. */
@@ -88,6 +110,7 @@ static bool load(struct device *device, const uint8_t *saved, size_t saved_len)
     device->mid_top = bytes_get_be32(&r);
     if (r.bad)
         return false;
+    load_hello(device, &r);
     memcpy(device->id.bytes, id, DEVICE_ID_BYTES);
     memcpy(device->key_sha256, key, sizeof(device->key_sha256));
     device->has_id = true;

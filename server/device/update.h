@@ -27,7 +27,7 @@ struct device_update_order {
 
 enum device_update_end {
     DEVICE_UPDATE_VALIDATED,
-    DEVICE_UPDATE_REFUSED,  /* device_code and message say why */
+    DEVICE_UPDATE_REFUSED,  /* device_code and message say why; -140: it cancelled, or was away meanwhile */
     DEVICE_UPDATE_DISABLED, /* its application does not want updates now */
     DEVICE_UPDATE_NO_START, /* no answer to the start within 90 s */
     DEVICE_UPDATE_STALLED,  /* nothing acknowledged for 60 s */
@@ -44,12 +44,13 @@ struct device_update_result {
     uint8_t coap_code;    /* the same as CoAP */
     char message[128];    /* the device's own words, valid UTF-8, "" when none */
     uint32_t start_bytes; /* where it began: what the device had already */
-    uint32_t acked_bytes; /* of the file, from its beginning, without a gap */
+    uint32_t acked_bytes; /* of the file, from its beginning, without a gap; in version 2 a last chunk that is
+                             kept back counts as acknowledged */
     uint64_t sent_bytes, resent_bytes;
 };
 /* What a code of device-protocol 5.4 means, as a sentence for people; static. */
 const char *device_update_code_text(int32_t device_code);
-/* Whether trying again later may help: false for codes that say that this file will never do. */
+/* True for codes that say that this file will never do; after others trying again later may help. */
 bool device_update_code_is_final(int32_t device_code);
 
 struct device_update_ops {

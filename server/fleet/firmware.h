@@ -8,8 +8,8 @@
 
 #include "fleet/fleet.h"
 
-#define FIRMWARE_FILE_NAME_MAX 128 /* characters; longer ones are cut */
-#define FIRMWARE_REASON_MAX 500
+#define FIRMWARE_FILE_NAME_MAX 128 /* characters of at most 4 bytes; longer ones are cut */
+#define FIRMWARE_REASON_MAX 500    /* characters */
 
 struct firmware {
     int64_t id; /* module_binary.id */

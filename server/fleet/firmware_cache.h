@@ -33,7 +33,7 @@ struct firmware_cache;
 struct firmware_cache *firmware_cache_new(struct fleet *f, struct metrics *metrics);
 /* Ends every wait as FLEET_AWAY; nothing is loaded any more. */
 void firmware_cache_stop(struct firmware_cache *c);
-/* After firmware_cache_stop and after the callbacks of its statements. Nothing may be held. */
+/* What is held still lives until it is released. */
 void firmware_cache_free(struct firmware_cache *c);
 
 /* FLEET_OK: blob, borrowed during the call: firmware_hold keeps it. FLEET_NOT_FOUND: no such binary.

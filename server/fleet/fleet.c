@@ -13,6 +13,8 @@
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
 #include "fleet/event_queue.h"
+#include "fleet/firmware_cache.h"
+#include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
 #include "fleet/planner.h"
 #include "fleet/reach.h"
@@ -91,6 +93,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->psk_turns = psk_turns_new();
     f->tokens = token_cache_new();
     f->planner = planner_new(metrics);
+    f->firmware = firmware_cache_new(f, metrics);
     return f;
 }
 
@@ -109,6 +112,7 @@ void fleet_free(struct fleet *f)
     psk_turns_free(f->psk_turns);
     token_cache_free(f->tokens);
     planner_free(f->planner);
+    firmware_cache_free(f->firmware);
     free(f);
 }
 
@@ -151,6 +155,11 @@ uint32_t fleet_node_id(const struct fleet *f)
 struct reach *fleet_reach(struct fleet *f)
 {
     return f->reach;
+}
+
+struct firmware_cache *fleet_firmware_cache(struct fleet *f)
+{
+    return f->firmware;
 }
 
 void fleet_end_sessions(struct fleet *f, const struct device_id *id)
@@ -244,6 +253,8 @@ static void finish_drain(struct fleet *f)
     reach_stop(f->reach);
     relay_stop(f->relay);
     event_queue_stop(f->events);
+    firmware_cache_stop(f->firmware);
+    firmware_upload_stop(f);
     done(arg);
 }
 

@@ -13,6 +13,7 @@
 
 #define RELEASE_NAME_MAX 64 /* characters */
 #define RELEASE_NOTES_MAX 4000
+#define RELEASE_REASON_MAX 500
 #define RELEASE_MODULES_MAX 256 /* of all platforms together */
 
 struct release {

@@ -22,6 +22,7 @@ struct fleet_below {
 };
 
 struct event_queue;
+struct firmware_upload;
 struct attendance;
 struct attempts;
 struct retention;
@@ -53,11 +54,13 @@ struct fleet {
     const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
     struct token_cache *tokens;
     struct planner *planner;
-    size_t held_count;          /* Hellos and describes whose verdict is not given yet */
-    bool stopped;               /* drained: Postgres is not asked any more */
-    bool started;               /* what an earlier process left online has been marked offline */
-    struct deadline restart;    /* asks again */
-    void (*drained)(void *arg); /* NULL unless draining */
+    struct firmware_cache *firmware;
+    struct firmware_upload *uploads; /* being looked at on a thread */
+    size_t held_count;               /* Hellos and describes whose verdict is not given yet */
+    bool stopped;                    /* drained: Postgres is not asked any more */
+    bool started;                    /* what an earlier process left online has been marked offline */
+    struct deadline restart;         /* asks again */
+    void (*drained)(void *arg);      /* NULL unless draining */
     void *drained_arg;
     struct deadline drain_limit;
 };

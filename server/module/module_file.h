@@ -17,7 +17,7 @@
 
 #define MODULE_FILE_MAX_BYTES (2u << 20) /* the largest slot of a device has 1.5 MB */
 #define MODULE_PARTS_MAX 2               /* a device looks at two modules of a combined file */
-#define MODULE_DEPENDENCIES_MAX 2
+#define MODULE_DEPENDENCIES_MAX 4        /* two in the header, further ones in extensions */
 
 enum module_flag {
     MODULE_FLAG_DROP_HEADER = 0x01,

@@ -36,9 +36,9 @@ char module_function_letter(uint8_t function)
 
 uint8_t module_function_of_letter(char letter)
 {
-    for (uint8_t function = 0; function < FUNCTION_COUNT; function++) {
+    for (size_t function = 0; function < FUNCTION_COUNT; function++) {
         if (functions[function].letter == letter && letter != '_') /* in describes: some other one */
-            return function;
+            return (uint8_t)function;
     }
     return MODULE_NONE;
 }

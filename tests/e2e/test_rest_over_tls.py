@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from harness.firmware import BORON, module
+
 
 @pytest.fixture
 def tls_cyand(new_cyand, tmp_path):
@@ -29,6 +31,21 @@ def test_a_client_that_trusts_the_certificate_is_served(tls_cyand):
     token = server.create_token("admin")
     devices = curl("--cacert", certificate, "-H", f"Authorization: Bearer {token}", f"{url}/v1/devices")
     assert json.loads(devices.stdout) == []
+
+
+def test_a_file_is_taken_and_given_back(tls_cyand, tmp_path):
+    server, certificate = tls_cyand
+    firmware = tmp_path / "part.bin"
+    firmware.write_bytes(module(BORON, "s", 1, 6200, size=1_400_000))  # large enough for curl to ask before it sends
+    who = ["--cacert", certificate, "-H", f"Authorization: Bearer {server.create_token('admin')}"]
+    url = f"https://127.0.0.1:{server.http_port}/v1/firmware"
+    stored = curl(*who, "-F", f"file=@{firmware}", url)
+    assert stored.returncode == 0, stored.stderr
+    copy = tmp_path / "copy.bin"
+    fetched = curl(*who, "-o", copy, f"{url}/{json.loads(stored.stdout)['firmware']['id']}/binary")
+    assert fetched.returncode == 0 and copy.read_bytes() == firmware.read_bytes(), fetched.stderr
+    refused = curl("--cacert", certificate, "-F", f"file=@{firmware}", url)
+    assert json.loads(refused.stdout)["error"] == "invalid_request"
 
 
 def test_plain_http_gets_nothing(tls_cyand):

@@ -8,6 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("CYAN_BUILD_DIR", ROOT / "build" / "dev")).resolve()
 CYAND = BUILD / "cyand"
 SWARM = BUILD / "cyan-swarm"
+CYANCTL = BUILD / "cyanctl"
 
 
 def build_profile():

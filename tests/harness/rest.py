@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import secrets
 import urllib.parse
 
 
@@ -30,10 +31,10 @@ class Rest:
     def with_token(self, token):
         return Rest(self.port, token, self.host)
 
-    def request(self, method, path, json_body=None, form=None, headers=None, timeout_s=40):
+    def request(self, method, path, json_body=None, form=None, headers=None, body=None, timeout_s=40):
+        """body: bytes, or an iterator of them, which is sent chunked."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        body = None
         if json_body is not None:
             body = json.dumps(json_body)
             sent["Content-Type"] = "application/json"
@@ -60,10 +61,29 @@ class Rest:
     def delete(self, path, **options):
         return self.request("DELETE", path, **options)
 
+    def upload(self, path, data, file_name="firmware.bin", field="file", fields=None, method="POST", chunk_bytes=None,
+               **options):
+        """One file, and values beside it, as multipart/form-data; in chunks of a size, or with its length."""
+        boundary = secrets.token_hex(16)
+        body = b"".join(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+                        for name, value in (fields or {}).items())
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{file_name}"\r\n'
+                 "Content-Type: application/octet-stream\r\n\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        if chunk_bytes:
+            body = iter([body[i:i + chunk_bytes] for i in range(0, len(body), chunk_bytes)])
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **options.pop("headers", {})}
+        return self.request(method, path, body=body, headers=headers, **options)
+
     def ok(self, method, path, json_body=None, **options):
         """The JSON of an answer that must be 200."""
         answer = self.request(method, path, json_body=json_body, **options)
         assert answer.status == 200, f"{method} {path}: {answer}"
+        return answer.json
+
+    def ok2(self, method, path, json_body=None, **options):
+        """The JSON of an answer that must be a success of any kind."""
+        answer = self.request(method, path, json_body=json_body, **options)
+        assert answer.status in (200, 201, 202), f"{method} {path}: {answer}"
         return answer.json
 
     def device(self, which):

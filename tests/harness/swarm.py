@@ -18,6 +18,12 @@ def mixed_value(device, name, detail):
     return struct.unpack(">i", digest[:4])[0]
 
 
+def _whole_lines(path):
+    """Of a file of JSON lines that is being written."""
+    lines = path.read_text().split("\n") if path.exists() else [""]
+    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or half there
+
+
 class Swarm:
     """Runs from the start; devices connect at once. address: in place of the server's, a relay's.
     devices: how many; file: exact ones, as --devices-file takes them. enrol=False: nobody tells the server of them.
@@ -26,11 +32,11 @@ class Swarm:
     def __init__(self, cyand, folder, address=None, devices=0, file=None, enrol=True, **options):
         folder.mkdir()
         self.folder = folder
-        self._ledger, self._report = folder / "ledger", folder / "report.json"
+        self._ledger, self._report, self._truth = folder / "ledger", folder / "report.json", folder / "truth"
         address = address or cyand.address
         argv = [paths.SWARM, "run", "--control", "--server", f"{address[0]}:{address[1]}", "--server-key",
                 cyand.settings["keys_dir"] / "server_key.der", "--state-dir", folder / "state", "--ledger", self._ledger,
-                "--report", self._report, "--devices", devices, "--seed", folder.name]
+                "--report", self._report, "--truth", self._truth, "--devices", devices, "--seed", folder.name]
         if file is not None:
             (folder / "devices.json").write_text(json.dumps(file))
             argv += ["--devices-file", folder / "devices.json"]
@@ -131,10 +137,22 @@ class Swarm:
 
     def ledger(self):
         """What the server acknowledged, oldest first: device, name, data."""
-        if not self._ledger.exists():
-            return []
-        lines = self._ledger.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]  # the last is empty, or being written
+        return _whole_lines(self._ledger)
+
+    def truth(self, event=None, device=None):
+        """What really happened to devices, oldest first (loadtest/README.md); the last line of each is its `end`, once the
+        swarm has ended."""
+        return [line for line in _whole_lines(self._truth)
+                if event in (None, line["event"]) and device in (None, line["device"])]
+
+    def runs(self, device):
+        """What the device really runs now: {"s1": 6200, ...}, without asking the server."""
+        modules = self.truth("runs", device)[-1]["modules"]
+        return {module["f"] + module["n"]: module["v"] for module in modules}
+
+    def defects(self, device, **what):
+        """What goes wrong with the next updates of the device: lie=1, ..."""
+        self.command("defects", device, set=what)
 
     def count_acked(self):
         return self._ledger.read_bytes().count(b"\n") if self._ledger.exists() else 0

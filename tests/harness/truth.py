@@ -18,3 +18,14 @@ def check_ticks(cyand, *swarms):
     assert acked, "nothing was acknowledged"
     assert acked <= set(rows), f"{len(acked - set(rows))} acknowledged events are not stored"
     assert len(rows) == len(set(rows)), f"{len(rows) - len(set(rows))} events were stored twice"
+
+
+def check_updates(swarm, applied):
+    """After the end of the swarm. applied: {device: {"s1": 6200, ...}}, what it was to get, and got, each once; nobody applied
+    anything else, or what it ran already. Returns what each device says of itself at the end."""
+    ends = {line["device"]: line for line in swarm.truth("end")}
+    assert ends, "no device says what became of it"
+    for device, end in ends.items():
+        times = {(a["f"] + a["n"], a["v"]): (a["times"], a["redundant"]) for a in end["applied"]}
+        assert times == {item: (1, 0) for item in applied.get(device, {}).items()}, end
+    return ends

@@ -20,6 +20,7 @@
 
 #include "api_fake_fleet.h"
 #include "base/clock.h"
+#include "fake_firmware.h"
 
 #define ANSWER_TIMEOUT_S 20
 

@@ -51,6 +51,8 @@ struct bench {
     struct bench_request requests[BENCH_REQUESTS_MAX];
     unsigned request_count, dropped_count, unreachable_count;
     struct bench_done done;
+    unsigned stray_count;
+    struct coap_message stray; /* the newest */
     bool end_peer_in_callback;
     uint8_t refuse_blocks; /* the code; COAP_EMPTY: all are admitted */
     unsigned admits_count;
@@ -117,6 +119,16 @@ static inline void bench_unreachable(struct coap_peer *peer)
         coap_peer_deinit(peer);
 }
 
+static inline void bench_stray(struct coap_peer *peer, const struct coap_message *m)
+{
+    struct bench *b = bench_of(peer);
+
+    b->stray_count++;
+    b->stray = *m;
+    if (b->end_peer_in_callback)
+        coap_peer_deinit(peer);
+}
+
 static inline void bench_on_done(void *arg, enum coap_outcome outcome, const struct coap_message *response,
                                  const uint8_t *body, size_t body_len, uint32_t rtt_ms)
 {
@@ -139,7 +151,8 @@ static const struct coap_peer_ops bench_ops = {.send = bench_send,
                                                .request = bench_request,
                                                .admits = bench_admits,
                                                .inbound_dropped = bench_dropped,
-                                               .unreachable = bench_unreachable};
+                                               .unreachable = bench_unreachable,
+                                               .stray = bench_stray};
 
 static inline struct bench *bench_new(enum coap_dialect dialect)
 {

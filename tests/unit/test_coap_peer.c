@@ -423,6 +423,81 @@ static void event_with_all_options(void **state)
     bench_free(b);
 }
 
+/* The options of firmware updates (device-protocol 5.3), and Uri-Query twice (5.2). */
+static void further_options(void **state)
+{
+    static const struct coap_option numbers[] = {{2057, (const uint8_t *)"\x02\x49\xf0", 3}, {2073, NULL, 0}};
+    static const struct coap_option queries[] = {
+        {COAP_OPT_URI_QUERY, (const uint8_t *)"\xcb\xf4\x39\x26", 4},
+        {COAP_OPT_URI_QUERY, (const uint8_t *)"\x00\x03", 2},
+    };
+    (void)state;
+    struct bench *b = bench_new(COAP_DEVICE_OS);
+    struct coap_request r = bench_get("F", NULL);
+    r.method = COAP_POST;
+    r.options = numbers;
+    r.option_count = 2;
+    assert_true(coap_request(&b->peer, &r, bench_on_done, b, b->now_ms));
+    bench_expect_sent(b, "4102100010b146e306f10249f0d003");
+    bench_receive(b, "6144100010");
+    assert_int_equal(b->done.count, 1);
+
+    r = bench_get("c", NULL);
+    r.method = COAP_POST;
+    r.options = queries;
+    r.option_count = 2;
+    r.payload = (const uint8_t *)"x";
+    r.payload_len = 1;
+    uint16_t mid;
+    assert_true(coap_send_non(&b->peer, &r, true, &mid));
+    assert_int_equal(mid, 0x1001);
+    bench_expect_sent(b, "5102100111b16344cbf43926020003ff78");
+    bench_free(b);
+}
+
+static void our_non_confirmable_requests(void **state)
+{
+    static uint8_t payload[COAP_MESSAGE_MAX];
+    (void)state;
+    struct bench *b = bench_new(COAP_DEVICE_OS);
+    struct coap_request r = bench_get("C", NULL);
+    uint16_t mid;
+    r.method = COAP_POST;
+    assert_true(coap_send_non(&b->peer, &r, false, &mid));
+    bench_expect_sent(b, "50021000b143");
+    bench_pass(b, 300000); /* once, and nothing is kept */
+    bench_expect_quiet(b);
+    bench_expect_nothing_held(b);
+    r.payload = payload;
+    r.payload_len = sizeof(payload);
+    assert_false(coap_send_non(&b->peer, &r, false, &mid));
+    bench_expect_quiet(b);
+
+    bench_receive(b, "70001000");
+    assert_int_equal(b->stray_count, 1);
+    assert_int_equal(b->stray.type, COAP_RST);
+    assert_int_equal(b->stray.mid, 0x1000);
+    bench_receive(b, "51800707aaff19");
+    assert_int_equal(b->stray_count, 2);
+    assert_int_equal(b->stray.code, COAP_400_BAD_REQUEST);
+    bench_receive(b, "70020707"); /* no RST */
+    bench_receive(b, "60000707");
+    bench_receive(b, "41440708aa"); /* a confirmable one is acknowledged, and that is all */
+    assert_int_equal(b->stray_count, 2);
+    bench_expect_sent(b, "60000708");
+
+    r = bench_get("v", "x"); /* what belongs to something is none */
+    assert_true(coap_request(&b->peer, &r, bench_on_done, b, b->now_ms));
+    (void)bench_sent_message(b);
+    bench_receive(b, "70001002");
+    assert_int_equal(b->done.outcome, COAP_RESET);
+    assert_int_equal(b->stray_count, 2);
+    b->end_peer_in_callback = true;
+    bench_receive(b, "70001000");
+    assert_int_equal(b->stray_count, 3);
+    bench_free(b);
+}
+
 static void responses_without_acknowledgement(void **state)
 {
     (void)state;
@@ -854,6 +929,8 @@ int main(void)
         cmocka_unit_test(function_call),
         cmocka_unit_test(empty_query_is_sent),
         cmocka_unit_test(event_with_all_options),
+        cmocka_unit_test(further_options),
+        cmocka_unit_test(our_non_confirmable_requests),
         cmocka_unit_test(responses_without_acknowledgement),
         cmocka_unit_test(acknowledgement_with_a_wrong_id),
         cmocka_unit_test(retransmission_schedule),
