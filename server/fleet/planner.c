@@ -264,8 +264,13 @@ static void on_book(void *arg, enum pg_err err, const struct pg_result *result)
     char why[PLANNER_WHY_SIZE] = "";
     if (!check_answered(job, err, result, "planner_book") || !check_release(job, result))
         return;
-    job->book = planner_book_new(pg_int(result, 0, 1), pg_int(result, 0, 0), pg_value(result, 0, 2),
-                                 pg_value(result, 0, 3), pg_value(result, 0, 4), pg_value(result, 0, 5), why);
+    struct planner_book_row row = {.rev = pg_int(result, 0, 0),
+                                   .release_id = pg_int(result, 0, 1),
+                                   .release_name = pg_value(result, 0, 2),
+                                   .state = pg_value(result, 0, 3),
+                                   .binaries = pg_value(result, 0, 4),
+                                   .rules = pg_value(result, 0, 5)};
+    job->book = planner_book_new(&row, why);
     if (!job->book) {
         if (!job->rules)
             log_error("plan.refused release=%s why=%s", job->release, why);
@@ -293,12 +298,22 @@ static void find_book(struct job *job, int64_t release_id, int64_t rev)
 
 /* --- what is asked about --- */
 
+static bool take_number(const char **text, char before, unsigned long *number)
+{
+    char *end;
+    if (**text != before)
+        return false;
+    *number = strtoul(*text + 1, &end, 10);
+    *text = end;
+    return true;
+}
+
 void planner_read_vector(struct plan_vector *from, const char *text, int64_t platform_id)
 {
-    unsigned function, index, version;
-    int taken = 0;
+    unsigned long function, index, version;
     *from = (struct plan_vector){.platform_id = (uint16_t)platform_id};
-    for (; sscanf(text, ";%3u.%3u=%5u%n", &function, &index, &version, &taken) == 3; text += taken) {
+    while (take_number(&text, ';', &function) && take_number(&text, '.', &index) &&
+           take_number(&text, '=', &version)) {
         if (from->count == PLAN_MODULES_MAX) {
             from->count = 0;
             return;

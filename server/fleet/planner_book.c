@@ -87,6 +87,7 @@ static bool read_rule(struct planner_page *page, const json_t *row, char why[PLA
     char flaw[RULE_WHY_SIZE];
     enum rule_kind kind;
     struct plan_rule rule;
+    const struct rule_words words = {text(row, "code"), text(row, "explain"), text(row, "evidence")};
     if (!rule_kind_parse(&kind, text(row, "kind"))) {
         (void)snprintf(why, PLANNER_WHY_SIZE,
                        "Rule %.64s: `kind` must be one of requires, forbids, "
@@ -94,8 +95,7 @@ static bool read_rule(struct planner_page *page, const json_t *row, char why[PLA
                        text(row, "code"));
         return false;
     }
-    if (!rule_parse(&rule, kind, text(row, "code"), text(row, "explain"), text(row, "evidence"),
-                    json_object_get(row, "body"), flaw)) {
+    if (!rule_parse(&rule, kind, &words, json_object_get(row, "body"), flaw)) {
         (void)snprintf(why, PLANNER_WHY_SIZE, "Rule %.64s: %s", text(row, "code"), flaw);
         return false;
     }
@@ -126,18 +126,16 @@ static bool read_rules(struct planner_book *book, const json_t *rows, char why[P
     return true;
 }
 
-struct planner_book *planner_book_new(int64_t release_id, int64_t rev, const char *release_name,
-                                      const char *state, const char *binaries, const char *rules,
-                                      char why[PLANNER_WHY_SIZE])
+struct planner_book *planner_book_new(const struct planner_book_row *row, char why[PLANNER_WHY_SIZE])
 {
     struct planner_book *book = mem_alloc(sizeof *book);
-    json_t *binary_rows = json_loads(binaries, 0, NULL), *rule_rows = json_loads(rules, 0, NULL);
+    json_t *binary_rows = json_loads(row->binaries, 0, NULL), *rule_rows = json_loads(row->rules, 0, NULL);
     must(binary_rows && rule_rows); /* Postgres made them */
     *book = (struct planner_book){.refs = 1,
-                                  .release_id = release_id,
-                                  .rev = rev,
-                                  .release_name = mem_string(release_name),
-                                  .state = mem_string(state)};
+                                  .release_id = row->release_id,
+                                  .rev = row->rev,
+                                  .release_name = mem_string(row->release_name),
+                                  .state = mem_string(row->state)};
     bool good = read_binaries(book, binary_rows, why) && read_rules(book, rule_rows, why);
     json_decref(binary_rows);
     json_decref(rule_rows);

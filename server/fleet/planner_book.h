@@ -28,10 +28,13 @@ struct planner_book {
     uint64_t used_ms; /* for who keeps it */
 };
 
-/* binaries, rules: as planner_book_sql gives them. NULL: why says what is wrong. */
-struct planner_book *planner_book_new(int64_t release_id, int64_t rev, const char *release_name,
-                                      const char *state, const char *binaries, const char *rules,
-                                      char why[PLANNER_WHY_SIZE]);
+/* As Postgres gives it; borrowed. binaries, rules: JSON arrays. */
+struct planner_book_row {
+    int64_t release_id, rev;
+    const char *release_name, *state, *binaries, *rules;
+};
+/* NULL: why says what is wrong. */
+struct planner_book *planner_book_new(const struct planner_book_row *row, char why[PLANNER_WHY_SIZE]);
 void planner_book_ref(struct planner_book *book);
 void planner_book_unref(struct planner_book *book); /* NULL is fine */
 /* What the book says about a platform; an empty page when nothing. */

@@ -113,6 +113,7 @@ static const char *text(const json_t *fields, const char *key)
 /* A whole rule. False: why. */
 static bool check_rule(struct plan_rule *rule, const json_t *whole, char why[RULE_WHY_SIZE])
 {
+    const struct rule_words words = {text(whole, "code"), text(whole, "explain"), text(whole, "evidence")};
     enum rule_kind kind;
     if (!json_object_get(whole, "platform_id")) {
         (void)snprintf(why, RULE_WHY_SIZE, "platform_id must be a number from 0 to 65535.");
@@ -124,8 +125,7 @@ static bool check_rule(struct plan_rule *rule, const json_t *whole, char why[RUL
                        "unreachable, prefers, collateral, deep_update_needed.");
         return false;
     }
-    return rule_parse(rule, kind, text(whole, "code"), text(whole, "explain"), text(whole, "evidence"),
-                      json_object_get(whole, "body"), why);
+    return rule_parse(rule, kind, &words, json_object_get(whole, "body"), why);
 }
 
 /* --- one rule --- */

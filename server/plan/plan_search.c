@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "plan/plan_inner.h"
 
-#define FIRST_NODES 64
+#define FIRST_NODES ((size_t)64)
 
 struct node {
     struct plan_vector vector;
@@ -102,11 +102,10 @@ static uint32_t heap_pop(struct search *s)
     return first;
 }
 
-/* vector can be had for this cost, by binary from parent. */
-static void offer(struct search *s, const struct plan_ask *ask, const struct plan_vector *vector,
-                  uint64_t cost, uint32_t parent, uint8_t binary, uint8_t steps)
+/* candidate: a vector that can be had, for what, and from where. */
+static void offer(struct search *s, const struct plan_ask *ask, const struct node *candidate)
 {
-    size_t slot = slot_of(s, vector);
+    size_t slot = slot_of(s, &candidate->vector);
     if (s->slots[slot] == 0) {
         if (s->node_count == PLAN_STATES_MAX || *ask->states_left == 0) {
             s->met_limit = true;
@@ -115,33 +114,34 @@ static void offer(struct search *s, const struct plan_ask *ask, const struct pla
         --*ask->states_left;
         if (s->node_count == s->node_room) {
             grow(s);
-            slot = slot_of(s, vector);
+            slot = slot_of(s, &candidate->vector);
         }
-        s->nodes[s->node_count] = (struct node){.vector = *vector, .cost = UINT64_MAX};
+        s->nodes[s->node_count] = (struct node){.vector = candidate->vector, .cost = UINT64_MAX};
         s->slots[slot] = (uint32_t)++s->node_count;
     }
     struct node *node = &s->nodes[s->slots[slot] - 1];
-    if (node->is_done || node->cost < cost || (node->cost == cost && node->steps <= steps))
+    if (node->is_done || node->cost < candidate->cost ||
+        (node->cost == candidate->cost && node->steps <= candidate->steps))
         return;
-    node->cost = cost;
-    node->parent = parent;
-    node->binary = binary;
-    node->steps = steps;
+    *node = *candidate;
     heap_push(s, s->slots[slot] - 1);
 }
 
 static void expand(struct search *s, const struct plan_ask *ask, uint32_t at)
 {
-    struct plan_vector result;
+    struct node next = {.parent = at};
     uint64_t cost;
     if (s->nodes[at].steps == PLAN_STEPS_MAX) {
         s->met_limit = true;
         return;
     }
     for (size_t b = 0; b < ask->problem->binary_count; b++)
-        if (plan_try(ask, &s->nodes[at].vector, (uint8_t)b, &result, &cost))
-            offer(s, ask, &result, s->nodes[at].cost + cost, at, (uint8_t)b,
-                  (uint8_t)(s->nodes[at].steps + 1));
+        if (plan_try(ask, &s->nodes[at].vector, (uint8_t)b, &next.vector, &cost)) {
+            next.cost = s->nodes[at].cost + cost;
+            next.binary = (uint8_t)b;
+            next.steps = (uint8_t)(s->nodes[at].steps + 1);
+            offer(s, ask, &next);
+        }
 }
 
 static void trace(const struct search *s, uint32_t at, struct plan_path *path)
@@ -156,7 +156,7 @@ static void trace(const struct search *s, uint32_t at, struct plan_path *path)
 
 static enum plan_found run(struct search *s, const struct plan_ask *ask, struct plan_path *path)
 {
-    offer(s, ask, &ask->start, 0, 0, 0, 0);
+    offer(s, ask, &(struct node){.vector = ask->start});
     while (s->heap_count > 0) {
         uint32_t at = heap_pop(s);
         if (s->nodes[at].is_done)

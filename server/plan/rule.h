@@ -60,8 +60,11 @@ struct plan_rule {
 
 /* What a rule of DEEP_UPDATE_NEEDED says of its body is checked too; it plays no part in plans. body
  * borrowed. False: why is a sentence that quotes what is wrong. */
-must_check bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, const char *explain,
-                           const char *evidence, const json_t *body, char why[RULE_WHY_SIZE]);
+struct rule_words {
+    const char *code, *explain, *evidence;
+};
+must_check bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const struct rule_words *words,
+                           const json_t *body, char why[RULE_WHY_SIZE]);
 
 /* The index of f.i in vector, or its count. */
 size_t plan_vector_find(const struct plan_vector *vector, uint8_t function, uint8_t index);

@@ -58,14 +58,22 @@ static bool has_only(const json_t *object, const char *where, const char *names,
     return true;
 }
 
-static bool read_int(uint32_t *value, const json_t *object, const char *where, const char *key, uint32_t min,
-                     uint32_t max, char why[RULE_WHY_SIZE])
+struct int_field {
+    const char *key;
+    uint32_t min, max;
+};
+
+/* An absent one leaves value as it is. */
+static bool read_int(uint32_t *value, const json_t *object, const char *where, const struct int_field *field,
+                     char why[RULE_WHY_SIZE])
 {
-    const json_t *number = json_object_get(object, key);
+    const json_t *number = json_object_get(object, field->key);
     if (number == NULL)
         return true;
-    if (!json_is_integer(number) || json_integer_value(number) < min || json_integer_value(number) > max)
-        return refuse(why, "`%s` of %s must be a number from %u to %u.", key, where, min, max);
+    if (!json_is_integer(number) || json_integer_value(number) < field->min ||
+        json_integer_value(number) > field->max)
+        return refuse(why, "`%s` of %s must be a number from %u to %u.", field->key, where, field->min,
+                      field->max);
     *value = (uint32_t)json_integer_value(number);
     return true;
 }
@@ -86,7 +94,7 @@ static bool read_module(struct rule_condition *c, const json_t *object, const ch
     c->function = function_of(json_string_value(json_object_get(object, "module")));
     if (c->function == 0)
         return refuse(why, "`module` of %s must be one of r, b, m, s, u, c, a.", where);
-    if (!read_int(&index, object, where, "index", 0, 255, why))
+    if (!read_int(&index, object, where, &(struct int_field){"index", 0, 255}, why))
         return false;
     c->index = (uint8_t)index;
     c->below = NO_BOUND;
@@ -112,8 +120,8 @@ static bool read_bounds(struct rule_condition *c, const json_t *object, const ch
                         char why[RULE_WHY_SIZE])
 {
     const json_t *is = json_object_get(object, "is");
-    if (!read_int(&c->from, object, where, "from", 0, UINT16_MAX, why) ||
-        !read_int(&c->below, object, where, "below", 1, UINT16_MAX, why))
+    if (!read_int(&c->from, object, where, &(struct int_field){"from", 0, UINT16_MAX}, why) ||
+        !read_int(&c->below, object, where, &(struct int_field){"below", 1, UINT16_MAX}, why))
         return false;
     if (c->from >= c->below)
         return refuse(why, "`from` of %s must be less than its `below`.", where);
@@ -219,7 +227,7 @@ static bool read_prefers(struct plan_rule *rule, const json_t *body, char why[RU
     if (json_object_get(body, "cost") == NULL)
         return refuse(why,
                       "the body must have a `cost`: how many more bytes would be sent to have it otherwise.");
-    return read_int(&rule->cost_bytes, body, "the body", "cost", 1, RULE_COST_MAX, why);
+    return read_int(&rule->cost_bytes, body, "the body", &(struct int_field){"cost", 1, RULE_COST_MAX}, why);
 }
 
 static bool read_collateral(struct plan_rule *rule, const json_t *body, char why[RULE_WHY_SIZE])
@@ -280,23 +288,22 @@ static bool is_code(const char *code)
     return len >= 1 && len <= RULE_CODE_MAX && strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len;
 }
 
-static bool read_texts(struct plan_rule *rule, const char *code, const char *explain, const char *evidence,
-                       char why[RULE_WHY_SIZE])
+static bool read_words(struct plan_rule *rule, const struct rule_words *words, char why[RULE_WHY_SIZE])
 {
-    if (!is_code(code))
+    if (!is_code(words->code))
         return refuse(why, "`code` must be 1 to %d small letters, digits, dots and dashes.", RULE_CODE_MAX);
-    if (explain[0] == 0 || strlen(explain) > RULE_TEXT_MAX)
+    if (words->explain[0] == 0 || strlen(words->explain) > RULE_TEXT_MAX)
         return refuse(why, "`explain` must be a sentence of 1 to %d bytes.", RULE_TEXT_MAX);
-    if (evidence[0] == 0 || strlen(evidence) > RULE_TEXT_MAX)
+    if (words->evidence[0] == 0 || strlen(words->evidence) > RULE_TEXT_MAX)
         return refuse(why, "`evidence` must say in 1 to %d bytes how this is known.", RULE_TEXT_MAX);
-    (void)snprintf(rule->code, sizeof rule->code, "%s", code);
-    (void)snprintf(rule->explain, sizeof rule->explain, "%s", explain);
-    (void)snprintf(rule->evidence, sizeof rule->evidence, "%s", evidence);
+    (void)snprintf(rule->code, sizeof rule->code, "%s", words->code);
+    (void)snprintf(rule->explain, sizeof rule->explain, "%s", words->explain);
+    (void)snprintf(rule->evidence, sizeof rule->evidence, "%s", words->evidence);
     return true;
 }
 
-bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, const char *explain,
-                const char *evidence, const json_t *body, char why[RULE_WHY_SIZE])
+bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const struct rule_words *words,
+                const json_t *body, char why[RULE_WHY_SIZE])
 {
     static bool (*const read[])(struct plan_rule *, const json_t *, char *) = {
         [RULE_REQUIRES] = read_requires,
@@ -309,5 +316,5 @@ bool rule_parse(struct plan_rule *rule, enum rule_kind kind, const char *code, c
     };
     must((size_t)kind < KIND_COUNT);
     *rule = (struct plan_rule){.kind = kind};
-    return read_texts(rule, code, explain, evidence, why) && read[kind](rule, body, why);
+    return read_words(rule, words, why) && read[kind](rule, body, why);
 }

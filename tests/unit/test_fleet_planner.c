@@ -314,7 +314,7 @@ static void bodies_are_checked_twice_alike(void **state)
         struct plan_rule rule;
         json_t *body = json_loads(cases[i].body, 0, NULL);
         assert_true(body && rule_kind_parse(&kind, cases[i].kind));
-        if (rule_parse(&rule, kind, "x", "E.", "E.", body, why) != cases[i].good)
+        if (rule_parse(&rule, kind, &(struct rule_words){"x", "E.", "E."}, body, why) != cases[i].good)
             fail_msg("the program: %s %s: %s", cases[i].kind, cases[i].body, why);
         snprintf(sql, sizeof sql, "SELECT coalesce(rule_body_flaw('%s', '%s'), '')", cases[i].kind,
                  cases[i].body);

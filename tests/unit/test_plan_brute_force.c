@@ -16,7 +16,7 @@
 #include "plan/plan.h"
 #include "plan/rule.h"
 
-#define UNIVERSES 300000
+#define UNIVERSES 200000
 #define MODULES 4
 #define VERSIONS 7 /* absent, 0 to 5 */
 #define STATES (VERSIONS * VERSIONS * VERSIONS * VERSIONS)
@@ -353,7 +353,7 @@ static void pose_rule(struct plan_rule *rule, const struct law *law)
                                            RULE_UNREACHABLE, RULE_PREFERS, RULE_COLLATERAL};
     char why[RULE_WHY_SIZE];
     json_t *body = body_json(law);
-    if (!rule_parse(rule, kinds[law->kind], "drawn", "By chance.", "Drawn.", body, why))
+    if (!rule_parse(rule, kinds[law->kind], &(struct rule_words){"drawn", "By chance.", "Drawn."}, body, why))
         fail_msg("%s", why);
     json_decref(body);
 }

@@ -78,7 +78,9 @@ static void rule(struct story *s, enum rule_kind kind, const char *code, const c
     json_t *json = json_loads(body, 0, NULL);
     assert_non_null(json);
     struct plan_rule *r = &s->rules[s->problem.rule_count];
-    if (!rule_parse(r, kind, code, "The sentence of the rule.", "The evidence of the rule.", json, why))
+    if (!rule_parse(r, kind,
+                    &(struct rule_words){code, "The sentence of the rule.", "The evidence of the rule."},
+                    json, why))
         fail_msg("%s", why);
     json_decref(json);
     s->rule_list[s->problem.rule_count++] = r;
@@ -422,7 +424,7 @@ static void assert_refused(enum rule_kind kind, const char *body, const char *ex
     char why[RULE_WHY_SIZE] = "";
     json_t *json = json_loads(body, 0, NULL);
     assert_non_null(json);
-    assert_false(rule_parse(&r, kind, "code", "Explained.", "Known.", json, why));
+    assert_false(rule_parse(&r, kind, &(struct rule_words){"code", "Explained.", "Known."}, json, why));
     assert_string_equal(why, expected);
     json_decref(json);
 }
