@@ -119,6 +119,22 @@ def test_an_application_ahead_of_its_system_is_safe(cyand, new_swarm):
     assert [line["name"] for line in swarm.ledger()].count("spark/device/safemode") == 1
 
 
+def test_a_transfer_goes_on_where_the_device_moved(cyand, new_swarm):
+    device = argon(defects={"chunk_ms": 5})
+    swarm = connect(cyand, new_swarm, device)
+    data = firmware.module(firmware.ARGON, "u", 1, version=77, needs=[("s", 1, 4000)], size=200_000)
+    flash(cyand, device["id"], data)
+    swarm.wait_notice("update_progress", device["id"])
+    swarm.command("resume", device["id"])
+    assert wait_ended(cyand, device["id"])["state"] == "succeeded"
+    report = swarm.finish()
+    end = check_updates(swarm, {device["id"]: {"u1": 77}})[device["id"]]
+    sent, = end["files"]
+    assert sent["starts"] == 2 and sent["last_start_bytes"] >= 65_536, sent
+    assert sent["twice_bytes"] <= 131_072, "more than a window"
+    assert report["handshakes_ok"] == 1 and report["protocol_errors"] == {}, report
+
+
 def test_a_core_takes_its_patch(cyand, new_swarm):
     device = {"id": new_device_id(), "platform": "core", "cc3000": "1.23", "modules": [{"f": "m", "n": "0", "v": 105}]}
     swarm = connect(cyand, new_swarm, device)
