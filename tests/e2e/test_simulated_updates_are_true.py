@@ -81,10 +81,20 @@ def test_an_old_protocol_says_what_it_missed(cyand, new_swarm):
     assert report["protocol_errors"] == {}, report
 
 
-def test_a_co_processor_is_old_then_unknown_then_new(cyand, new_swarm):
+def co_processor(kind):
+    if kind == "made":
+        return firmware.module(firmware.ARGON, "c", version=5, size=80_000)
+    folder = firmware.real_firmware()
+    if folder is None:
+        pytest.skip("no firmware of real devices here")
+    return (folder / "argon-ncp-firmware-0.0.5-ota.bin").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["made", "real"])
+def test_a_co_processor_is_old_then_unknown_then_new(cyand, new_swarm, kind):
     device = argon()
     swarm = connect(cyand, new_swarm, device)
-    flash(cyand, device["id"], firmware.module(firmware.ARGON, "c", version=5, size=80_000))
+    flash(cyand, device["id"], co_processor(kind))
     assert wait_ended(cyand, device["id"])["state"] == "succeeded"
     assert listed(cyand, device["id"])["c0"] == 5
     report = swarm.finish()
