@@ -43,7 +43,9 @@ const char *swarm_code_text(int code)
 
 static char letter_of(uint8_t function)
 {
-    return function <= FUNCTION_MAX ? "_rbmsu_ca_"[function] : '_';
+    static const char letters[] = "_rbmsu_ca_";
+
+    return letters[function <= FUNCTION_MAX ? function : 0];
 }
 
 static uint32_t le32(const uint8_t *p)
@@ -77,17 +79,18 @@ static bool crc_fits(const uint8_t *data, size_t len)
     return crc32(0, data, (uInt)(len - CRC_BYTES)) == be32_load(data + len - CRC_BYTES);
 }
 
-/* Where the header is; its length in *len, also when the CRC of the only candidate is wrong. */
-static const uint8_t *find_header(const uint8_t *data, size_t data_len, size_t *len)
+/* Sets where the header is, and the length it gives; also when the CRC of the last candidate is wrong. */
+static bool find_header(const uint8_t *data, size_t data_len, size_t *header_at, size_t *len)
 {
-    const uint8_t *found = NULL;
+    bool found = false;
 
     for (size_t at = 0; at <= VECTORS_MAX_BYTES && at + HEADER_BYTES <= data_len; at += 4) {
         size_t candidate = length_of(data + at, data_len);
 
         if (candidate == 0)
             continue;
-        found = data + at;
+        found = true;
+        *header_at = at;
         *len = candidate;
         if (crc_fits(data, candidate))
             break;
@@ -151,34 +154,34 @@ static void read_headless(struct swarm_part *part)
 
 static enum swarm_code parse_part(struct swarm_part *part, const uint8_t *data, size_t data_len)
 {
-    const uint8_t *header;
+    size_t header_at = 0;
 
     if (data_len < HEADER_BYTES + SUFFIX_MIN_BYTES + CRC_BYTES)
         return SWARM_CODE_FORMAT;
     part->len = data_len;
-    header = find_header(data, data_len, &part->len);
-    if (!header) {
+    if (!find_header(data, data_len, &header_at, &part->len)) {
         read_headless(part);
         return is_headless(data, data_len) ? SWARM_CODE_OK : SWARM_CODE_FORMAT;
     }
     if (!crc_fits(data, part->len))
         return SWARM_CODE_INTEGRITY;
-    read_header(part, header);
+    read_header(part, data + header_at);
     return read_suffix(part, data);
 }
 
 enum swarm_code swarm_binary_parse(struct swarm_binary *b, const uint8_t *data, size_t data_len)
 {
+    size_t at = 0;
+
     memset(b, 0, sizeof(*b));
-    while (data_len > 0 && b->part_count < SWARM_PARTS_MAX) {
+    while (at < data_len && b->part_count < SWARM_PARTS_MAX) {
         struct swarm_part *part = &b->parts[b->part_count];
-        enum swarm_code code = parse_part(part, data, data_len);
+        enum swarm_code code = parse_part(part, data + at, data_len - at);
 
         if (code != SWARM_CODE_OK)
             return code;
         b->part_count++;
-        data += part->len;
-        data_len -= part->len;
+        at += part->len;
     }
     return b->part_count > 0 ? SWARM_CODE_OK : SWARM_CODE_FORMAT;
 }

@@ -204,25 +204,28 @@ static void finish(struct swarm_update *u, uint64_t now_ms)
     arm_defects(u, now_ms);
 }
 
+static void come_closer(struct swarm_update *u, uint64_t now_ms)
+{
+    struct swarm_device *d = u->device;
+
+    u->boots.left--;
+    if (u->boots.left == 1 && u->boots.writes_ncp) {
+        d->model->firmware.ncp_silent = true;
+        d->changed = true;
+    }
+    if (u->boots.left > 0)
+        deadline_set(deadlines_of(u), &u->boots.next, now_ms + swarm_update_scaled(u, BETWEEN_MS), on_next);
+    else
+        finish(u, now_ms);
+}
+
 void swarm_boot_came_up(struct swarm_device *d)
 {
     struct swarm_update *u = d->update;
-    uint64_t now_ms = clock_ms();
 
-    if (!u)
-        return;
-    u->told.reboots++;
-    if (u->state == SWARM_UPDATE_APPLYING && u->boots.left > 0) {
-        u->boots.left--;
-        if (u->boots.left == 1 && u->boots.writes_ncp) {
-            d->model->firmware.ncp_silent = true;
-            d->changed = true;
-        }
-        if (u->boots.left > 0)
-            deadline_set(deadlines_of(u), &u->boots.next, now_ms + swarm_update_scaled(u, BETWEEN_MS),
-                         on_next);
-        else
-            finish(u, now_ms);
-    }
+    if (u)
+        u->told.reboots++;
+    if (u && u->state == SWARM_UPDATE_APPLYING && u->boots.left > 0)
+        come_closer(u, clock_ms());
     swarm_truth_tell_modules(d);
 }

@@ -31,6 +31,7 @@ struct swarm_image *swarm_image_get(struct swarm_images *all, const struct swarm
     return image;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): nesting inside the hash macros */
 void swarm_image_release(struct swarm_image *image)
 {
     if (!image || --image->refs > 0)

@@ -14,7 +14,7 @@ struct swarm_truth {
 
 struct swarm_told_file *swarm_told_file(struct swarm_told *told, const struct swarm_image_key *key)
 {
-    struct swarm_told_file *file = told->files;
+    struct swarm_told_file *file;
 
     for (uint32_t i = 0; i < told->file_count; i++)
         if (memcmp(&told->files[i].key, key, sizeof(*key)) == 0)

@@ -81,10 +81,20 @@ def test_an_old_protocol_says_what_it_missed(cyand, new_swarm):
     assert report["protocol_errors"] == {}, report
 
 
-def test_a_co_processor_is_old_then_unknown_then_new(cyand, new_swarm):
+def co_processor(kind):
+    if kind == "made":
+        return firmware.module(firmware.ARGON, "c", version=5, size=80_000)
+    folder = firmware.real_firmware()
+    if folder is None:
+        pytest.skip("no firmware of real devices here")
+    return (folder / "argon-ncp-firmware-0.0.5-ota.bin").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["made", "real"])
+def test_a_co_processor_is_old_then_unknown_then_new(cyand, new_swarm, kind):
     device = argon()
     swarm = connect(cyand, new_swarm, device)
-    flash(cyand, device["id"], firmware.module(firmware.ARGON, "c", version=5, size=80_000))
+    flash(cyand, device["id"], co_processor(kind))
     assert wait_ended(cyand, device["id"])["state"] == "succeeded"
     assert listed(cyand, device["id"])["c0"] == 5
     report = swarm.finish()
@@ -117,6 +127,22 @@ def test_an_application_ahead_of_its_system_is_safe(cyand, new_swarm):
     swarm.wait_notice("online", device["id"], first=first)
     wait_until(lambda: "mix" in cyand.rest().device(device["id"])["functions"], "its application runs")
     assert [line["name"] for line in swarm.ledger()].count("spark/device/safemode") == 1
+
+
+def test_a_transfer_goes_on_where_the_device_moved(cyand, new_swarm):
+    device = argon(defects={"chunk_ms": 5})
+    swarm = connect(cyand, new_swarm, device)
+    data = firmware.module(firmware.ARGON, "u", 1, version=77, needs=[("s", 1, 4000)], size=200_000)
+    flash(cyand, device["id"], data)
+    swarm.wait_notice("update_progress", device["id"])
+    swarm.command("resume", device["id"])
+    assert wait_ended(cyand, device["id"])["state"] == "succeeded"
+    report = swarm.finish()
+    end = check_updates(swarm, {device["id"]: {"u1": 77}})[device["id"]]
+    sent, = end["files"]
+    assert sent["starts"] == 2 and sent["last_start_bytes"] >= 65_536, sent
+    assert sent["twice_bytes"] <= 131_072, "more than a window"
+    assert report["handshakes_ok"] == 1 and report["protocol_errors"] == {}, report
 
 
 def test_a_core_takes_its_patch(cyand, new_swarm):
