@@ -403,6 +403,7 @@ static int listen_udp(struct node *n)
     if (n->config->coap_share_port)
         udp_share_ports(n->udp);
     dtls_set_udp(n->dtls, n->udp);
+    udp_set_ahead(n->udp, dtls_ahead);
     udp_set_work(n->udp, dtls_work, n->dtls);
     if (listen_port(n, (uint16_t)n->config->coap_port, &n->coap_port) != 0)
         return 1;

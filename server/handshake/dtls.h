@@ -66,6 +66,9 @@ void dtls_reload(struct dtls *d, const struct dtls_settings *settings); /* the f
 void dtls_set_udp(struct dtls *d, struct udp *udp);
 /* The udp_receive_fn to give to udp_new, with ctx = the struct dtls. */
 void dtls_receive(void *d, const struct net_path *path, uint8_t *data, size_t data_len, uint64_t now_ms);
+/* The udp_ahead_fn: begins to fetch the session of a datagram, and its owner's, from memory. In a large fleet
+ * that is most of the wait. */
+void dtls_ahead(void *d, const struct net_path *path, const uint8_t *data, size_t data_len);
 /* Once a turn of the loop, after all that was received: works off some of what handshakes have waiting, for
  * some milliseconds at most. True: there is more, and the loop must not wait. ctx = the struct dtls. */
 bool dtls_work(void *d);

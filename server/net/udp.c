@@ -30,7 +30,8 @@ struct udp_socket {
 struct udp {
     uv_loop_t *loop;
     udp_receive_fn *receive;
-    void *ctx; /* borrowed: outlives this */
+    udp_ahead_fn *ahead; /* NULL when nobody wants to know */
+    void *ctx;           /* borrowed: outlives this */
     struct udp_socket *sockets[UDP_SOCKETS_MAX];
     size_t socket_count, open_count;
     bool shares_ports;
@@ -46,6 +47,8 @@ struct udp {
     struct mmsghdr messages[UDP_BATCH];
     struct iovec vectors[UDP_BATCH];
     struct sockaddr_in6 peers[UDP_BATCH];
+    struct net_path paths[UDP_BATCH]; /* of those that are fit to be handed on */
+    bool fit[UDP_BATCH];
     union {
         struct cmsghdr align;
         uint8_t bytes[UDP_CONTROL_BYTES];
@@ -74,6 +77,11 @@ static void on_check(uv_check_t *check)
         (void)uv_idle_start(&udp->idle, on_idle);
     else
         (void)uv_idle_stop(&udp->idle);
+}
+
+void udp_set_ahead(struct udp *udp, udp_ahead_fn *ahead)
+{
+    udp->ahead = ahead;
 }
 
 void udp_set_work(struct udp *udp, udp_work_fn *work, void *ctx)
@@ -122,20 +130,23 @@ static void take_local_address(struct net_path *path, struct msghdr *header)
     }
 }
 
-static void deliver(struct udp_socket *s, int slot, uint64_t now_ms)
+static bool look_at(struct udp_socket *s, int slot)
 {
     struct udp *udp = s->udp;
     struct msghdr *header = &udp->messages[slot].msg_hdr;
+    struct net_path *path = &udp->paths[slot];
     udp->received->value++;
     if (header->msg_flags & MSG_TRUNC) {
         udp->oversized->value++;
-        return;
+        return false;
     }
-    struct net_path path = {.socket = s->index};
-    if (!net_path_set_peer(&path, (const struct sockaddr *)&udp->peers[slot]))
-        return;
-    take_local_address(&path, header);
-    udp->receive(udp->ctx, &path, udp->buffers[slot], udp->messages[slot].msg_len, now_ms);
+    *path = (struct net_path){.socket = s->index};
+    if (!net_path_set_peer(path, (const struct sockaddr *)&udp->peers[slot]))
+        return false;
+    take_local_address(path, header);
+    if (udp->ahead)
+        udp->ahead(udp->ctx, path, udp->buffers[slot], udp->messages[slot].msg_len);
+    return true;
 }
 
 static int receive_batch(struct udp_socket *s)
@@ -158,13 +169,17 @@ static int receive_batch(struct udp_socket *s)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct udp_socket *s = poll->data;
+    struct udp *udp = s->udp;
     (void)status; /* a pending socket error is fetched and cleared by recvmmsg */
     (void)events;
     uint64_t now_ms = clock_ms();
     for (int batch = 0, count = UDP_BATCH; batch < UDP_BATCHES_MAX && count == UDP_BATCH; batch++) {
         count = receive_batch(s);
         for (int i = 0; i < count; i++)
-            deliver(s, i, now_ms);
+            udp->fit[i] = look_at(s, i);
+        for (int i = 0; i < count; i++)
+            if (udp->fit[i])
+                udp->receive(udp->ctx, &udp->paths[i], udp->buffers[i], udp->messages[i].msg_len, now_ms);
     }
 }
 

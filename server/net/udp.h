@@ -23,6 +23,10 @@ typedef void udp_receive_fn(void *ctx, const struct net_path *path, uint8_t *dat
                             uint64_t now_ms);
 
 struct udp *udp_new(uv_loop_t *loop, struct metrics *metrics, udp_receive_fn *receive, void *ctx);
+/* Of a batch, before the first of it is received: what will be needed can be fetched from memory meanwhile.
+ */
+typedef void udp_ahead_fn(void *ctx, const struct net_path *path, const uint8_t *data, size_t data_len);
+void udp_set_ahead(struct udp *udp, udp_ahead_fn *ahead); /* ctx as receive's */
 /* Sockets opened from here on share their port with other processes of this user; the kernel gives each peer
  * to one of them (SO_REUSEPORT). */
 void udp_share_ports(struct udp *udp);

@@ -80,6 +80,12 @@ class Rest:
         assert answer.status == 200, f"{method} {path}: {answer}"
         return answer.json
 
+    def ok2(self, method, path, json_body=None, **options):
+        """The JSON of an answer that must be a success of any kind."""
+        answer = self.request(method, path, json_body=json_body, **options)
+        assert answer.status in (200, 201, 202), f"{method} {path}: {answer}"
+        return answer.json
+
     def device(self, which):
         return self.ok("GET", f"/v1/devices/{which}")
 
