@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.firmware import ARGON, BORON, module
+from harness.firmware import ARGON, BORON, module, real_firmware
 from harness.updates import QUICK, Bench
 from harness.waiting import wait_until
 
@@ -33,6 +33,21 @@ def test_a_flash_succeeds_when_the_device_describes_it(bench):
     again = bench.wait_state("succeeded")
     assert again["id"] != update["id"] and again["steps"][0]["sent_bytes"] == 0
     assert bench.count("applied") == 1
+
+
+def test_a_real_co_processor_binary_is_written(new_cyand, new_swarm, tmp_path):
+    """829 KB over several reboots, before which the device is what it was."""
+    folder = real_firmware()
+    binary = folder / "argon-ncp-firmware-0.0.5-ota.bin" if folder else None
+    if binary is None or not binary.exists():
+        pytest.skip("no real firmware on this machine")
+    bench = Bench(new_cyand(**QUICK), new_swarm, tmp_path, modules=[
+        {"f": "b", "n": "0", "v": 2700}, {"f": "s", "n": "1", "v": 2302}, {"f": "u", "n": "1", "v": 6}, {"f": "a", "n": "0", "v": 202},
+        {"f": "c", "n": "0", "v": 3}], system_version=2302)
+    bench.begin(binary.read_bytes())
+    update = bench.wait_state("succeeded", deadline_s=240)
+    assert bench.runs("c") == 5 and bench.count("applied") == 1
+    assert update["steps"][0]["reboots"] >= 1 and update["steps"][0]["size_bytes"] == binary.stat().st_size
 
 
 def test_a_user_application_is_told_by_its_hash(bench):

@@ -52,7 +52,7 @@ def test_a_stopped_node_keeps_what_the_device_has(new_cyand, new_swarm, tmp_path
 
 def test_a_node_stops_while_a_device_is_to_say_whether_it_took_it(new_cyand, new_swarm, tmp_path, redis):
     """The device says nothing, and took nothing: it is looked at, and sent the file once more."""
-    cyand = new_cyand(**{**QUICK, "update_reboot_s": 15}, **redis.settings)
+    cyand = new_cyand(**QUICK, **redis.settings)
     bench = Bench(cyand, new_swarm, tmp_path, defects={"ignore_finish": 1})
     bench.begin(BOOTLOADER)
     bench.wait_step("finishing")
