@@ -311,6 +311,35 @@ static void test_a_dead_node_holds_nothing(void **state)
     assert_string_equal(state_of(step), "backoff");
 }
 
+/* Each time the node ends between what it wrote and what the device would have answered. */
+static void test_nodes_that_die_condemn_no_device(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    for (int i = 0; i < 3; i++) {
+        ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
+        assert_string_equal(claim(), "start");
+        assert_says("start", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
+        assert_says("ok", "SELECT said FROM step_transfer(%ld, %d, 0, 0)", step, rev_of(step));
+        assert_says("finish", "SELECT said FROM step_finish(%ld, %d, 0, 1, 1)", step, rev_of(step));
+        ask("SELECT update_begin(0)");
+        sweep();
+        assert_string_equal(state_of(step), "rebooting");
+        come_back(fx, 1, 1005);
+        assert_string_equal(look(step), "again");
+        assert_string_equal(look(step), "backoff");
+        assert_says("0", "SELECT no_effects FROM update_step WHERE id = %ld", step);
+    }
+    /* what it answers counts as before */
+    ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
+    carry(step);
+    come_back(fx, 1, 1005);
+    assert_string_equal(look(step), "again");
+    assert_string_equal(look(step), "backoff");
+    assert_says("1", "SELECT no_effects FROM update_step WHERE id = %ld", step);
+}
+
 static void test_a_device_that_never_comes_back_is_lost(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -685,6 +714,7 @@ int main(void)
         TEST(test_updates_wait_for_an_application_that_wants_none),
         TEST(test_what_went_wrong_decides_what_follows),
         TEST(test_a_dead_node_holds_nothing),
+        TEST(test_nodes_that_die_condemn_no_device),
         TEST(test_a_device_that_never_comes_back_is_lost),
         TEST(test_what_others_decide_stops_a_transfer),
         TEST(test_one_update_a_device),
