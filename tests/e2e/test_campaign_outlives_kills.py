@@ -21,7 +21,7 @@ def test_a_node_that_is_killed_all_the_time(new_cyand, new_swarm, redis):
     rollout = Rollout(cyand)
     rollout.release("all", fleet.wanted())
     campaign = rollout.start("killed", "all", {"platform_id": fleet.platforms}, limits=LIMITS,
-                             stages=[{"name": "canary", "percent": 10, "gate": EASY}, {"name": "all", "percent": 100, "gate": EASY}])
+                             stages=[{"name": "most", "percent": 60, "gate": EASY}, {"name": "all", "percent": 100, "gate": EASY}])
 
     # The moments are bytes of what has to be sent, so they are all before the end, and then a little later: while devices check
     # files, boot and describe themselves, or while the node that was started last is not yet known to anybody.
@@ -37,6 +37,8 @@ def test_a_node_that_is_killed_all_the_time(new_cyand, new_swarm, redis):
         assert found["state"] == "running", found
         killed_ms.append(time.time() * 1000)
         cyand.restart_on_same_ports(signal.SIGKILL)
+        print(f"{time.strftime('%H:%M:%S')} kill {len(killed_ms)} of {kills} at {moment:.0f} bytes: {dict(rollout.states(campaign))}",
+              flush=True)
         for state, count in steps(cyand).items():
             states[state] = states.get(state, 0) + count
     done = rollout.wait(campaign, "completed", deadline_s=300)

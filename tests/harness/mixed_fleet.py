@@ -34,7 +34,7 @@ def _modules(runs):
 class MixedFleet:
     """count devices, connected and described when this is made."""
 
-    def __init__(self, cyand, new_swarm, count, time_scale=0.1):
+    def __init__(self, cyand, new_swarm, count, time_scale=0.05):
         self.cyand = cyand
         self.kind = {new_device_id(): _TEN[i % len(_TEN)] for i in range(count)}
         file = []
@@ -42,7 +42,7 @@ class MixedFleet:
             platform, system_version, runs, _, defects = _KINDS[kind]
             file.append({"id": device, "platform": platform, "system_version": system_version, "modules": _modules(runs),
                          "defects": defects})
-        self.swarm = new_swarm(cyand, file=file, time_scale=time_scale, keepalive=10)
+        self.swarm = new_swarm(cyand, file=file, time_scale=time_scale, keepalive=20)
         self.swarm.wait_connected(count)
         described = "SELECT count(*) FROM device WHERE system_described_at IS NOT NULL"
         wait_until(lambda: cyand.query(described) == [[str(count)]], "all are described")
