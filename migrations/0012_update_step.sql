@@ -659,10 +659,13 @@ BEGIN
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
--- At the start of a node: what it was at when it ended is nobody's now.
+-- At the start of a node: what it was at when it ended is nobody's now, and whom it was looking at is looked at again at once.
 CREATE FUNCTION update_begin(node integer) RETURNS void LANGUAGE sql AS $$
     UPDATE update_step SET deadline_at = now()
-     WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing')
+     WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing');
+    UPDATE update_step SET next_at = now() WHERE node_id = node AND state = 'describing' AND next_at > now();
+    UPDATE device_update u SET next_at = now() FROM device d
+     WHERE u.state = 'active' AND u.next_at > now() AND u.attempts = 0 AND d.id = u.device_id AND d.node_id = node
 $$;
 
 CREATE FUNCTION sweep_deadlines(node integer, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$

@@ -8,6 +8,7 @@ from .waiting import wait_until
 
 WINDOW_BYTES = 131_072
 LOST_BYTES = WINDOW_BYTES + 65_536  # what a transfer that is cut off may send again
+LOSSY_PART = 0.1  # of a file, what a network that loses 1 % may make it send again (docs/transfer.md)
 
 # platform, its system version, what it runs, what it gets: (function, index, version, bytes), and what slows it down
 _KINDS = {
@@ -32,9 +33,9 @@ def _modules(runs):
 
 
 class MixedFleet:
-    """count devices, connected and described when this is made."""
+    """count devices, connected and described when this is made. options: of the swarm, what is wrong with the network."""
 
-    def __init__(self, cyand, new_swarm, count, time_scale=0.05):
+    def __init__(self, cyand, new_swarm, count, **options):
         self.cyand = cyand
         self.kind = {new_device_id(): _TEN[i % len(_TEN)] for i in range(count)}
         file = []
@@ -42,7 +43,7 @@ class MixedFleet:
             platform, system_version, runs, _, defects = _KINDS[kind]
             file.append({"id": device, "platform": platform, "system_version": system_version, "modules": _modules(runs),
                          "defects": defects})
-        self.swarm = new_swarm(cyand, file=file, time_scale=time_scale, keepalive=20)
+        self.swarm = new_swarm(cyand, file=file, time_scale=0.05, keepalive=20, **options)
         self.swarm.wait_connected(count)
         described = "SELECT count(*) FROM device WHERE system_described_at IS NOT NULL"
         wait_until(lambda: cyand.query(described) == [[str(count)]], "all are described")

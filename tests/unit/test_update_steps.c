@@ -340,6 +340,19 @@ static void test_nodes_that_die_condemn_no_device(void **state)
     assert_says("1", "SELECT no_effects FROM update_step WHERE id = %ld", step);
 }
 
+static void test_a_node_that_begins_anew_looks_at_once(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    carry(step);
+    come_back(fx, 1, 3100);
+    assert_string_equal(claim(), "look");
+    assert_string_equal(claim(), ""); /* for as long as the look may take */
+    ask("SELECT update_begin(0)");
+    assert_string_equal(claim(), "look");
+}
+
 static void test_a_device_that_never_comes_back_is_lost(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -715,6 +728,7 @@ int main(void)
         TEST(test_what_went_wrong_decides_what_follows),
         TEST(test_a_dead_node_holds_nothing),
         TEST(test_nodes_that_die_condemn_no_device),
+        TEST(test_a_node_that_begins_anew_looks_at_once),
         TEST(test_a_device_that_never_comes_back_is_lost),
         TEST(test_what_others_decide_stops_a_transfer),
         TEST(test_one_update_a_device),
