@@ -659,11 +659,17 @@ BEGIN
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
--- At the start of a node: what it was at when it ended is nobody's now, and whom it was looking at is looked at again at once.
-CREATE FUNCTION update_begin(node integer) RETURNS void LANGUAGE sql AS $$
+-- At the start of a node: what it was at when it ended is nobody's now, whom it was looking at is looked at again at once, and whoever
+-- could not be heard meanwhile has the whole time once more.
+CREATE FUNCTION update_begin(node integer, settings jsonb) RETURNS void LANGUAGE sql AS $$
     UPDATE update_step SET deadline_at = now()
      WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing');
-    UPDATE update_step SET next_at = now() WHERE node_id = node AND state = 'describing' AND next_at > now();
+    UPDATE update_step s SET
+        next_at = least(s.next_at, now()),
+        deadline_at = greatest(s.deadline_at, now() + CASE s.state WHEN 'rebooting' THEN reboot_time(b.func, settings)
+                                                                   ELSE step_describe_time(b.func, settings) END)
+      FROM module_binary b
+     WHERE s.node_id = node AND s.state IN ('rebooting', 'describing') AND b.id = s.module_id;
     UPDATE device_update u SET next_at = now() FROM device d
      WHERE u.state = 'active' AND u.next_at > now() AND u.attempts = 0 AND d.id = u.device_id AND d.node_id = node
 $$;

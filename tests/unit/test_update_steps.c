@@ -323,7 +323,7 @@ static void test_nodes_that_die_condemn_no_device(void **state)
         assert_says("start", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
         assert_says("ok", "SELECT said FROM step_transfer(%ld, %d, 0, 0)", step, rev_of(step));
         assert_says("finish", "SELECT said FROM step_finish(%ld, %d, 0, 1, 1)", step, rev_of(step));
-        ask("SELECT update_begin(0)");
+        ask("SELECT update_begin(0, " SETTINGS ")");
         sweep();
         assert_string_equal(state_of(step), "rebooting");
         come_back(fx, 1, 1005);
@@ -349,8 +349,30 @@ static void test_a_node_that_begins_anew_looks_at_once(void **state)
     come_back(fx, 1, 3100);
     assert_string_equal(claim(), "look");
     assert_string_equal(claim(), ""); /* for as long as the look may take */
-    ask("SELECT update_begin(0)");
+    ask("SELECT update_begin(0, " SETTINGS ")");
     assert_string_equal(claim(), "look");
+}
+
+/* While the node was away nobody could hear whether the device came back. */
+static void test_an_outage_loses_no_device(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    carry(step);
+    ask("UPDATE device SET online = false RETURNING 1");
+    ask("UPDATE update_step SET deadline_at = now() - interval '1 h' WHERE id = %ld RETURNING 1", step);
+    ask("SELECT update_begin(0, " SETTINGS ")");
+    sweep();
+    assert_string_equal(state_of(step), "rebooting");
+    ask("UPDATE device SET online = true RETURNING 1");
+    come_back(fx, 1, 3100);
+    assert_string_equal(state_of(step), "describing");
+    ask("UPDATE update_step SET deadline_at = now() - interval '1 h' WHERE id = %ld RETURNING 1", step);
+    ask("SELECT update_begin(0, " SETTINGS ")");
+    sweep();
+    assert_string_equal(look(step), "again");
+    assert_string_equal(look(step), "verified");
 }
 
 static void test_a_device_that_never_comes_back_is_lost(void **state)
@@ -729,6 +751,7 @@ int main(void)
         TEST(test_a_dead_node_holds_nothing),
         TEST(test_nodes_that_die_condemn_no_device),
         TEST(test_a_node_that_begins_anew_looks_at_once),
+        TEST(test_an_outage_loses_no_device),
         TEST(test_a_device_that_never_comes_back_is_lost),
         TEST(test_what_others_decide_stops_a_transfer),
         TEST(test_one_update_a_device),
