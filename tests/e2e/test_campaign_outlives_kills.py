@@ -10,7 +10,7 @@ from harness.rollout import EASY, QUICK, Rollout
 from harness.rounds import rounds
 from harness.waiting import wait_until
 
-FEW, MANY = 6, 60
+FEW, MANY = 4, 60
 LIMITS = {"transfers": 50, "disruption": 50, "start_per_min": 6000}
 
 
