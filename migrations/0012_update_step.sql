@@ -9,6 +9,7 @@ ALTER TABLE update_step ADD COLUMN planned_modules jsonb;              -- step_v
 ALTER TABLE update_step ADD COLUMN hellos bigint;                      -- of the device when it was last looked at
 ALTER TABLE update_step ADD COLUMN breaks smallint NOT NULL DEFAULT 0; -- times in a row that the way to it broke
 ALTER TABLE update_step ADD COLUMN finished_at timestamptz;            -- it was told to apply
+ALTER TABLE update_step ADD COLUMN unheard boolean NOT NULL DEFAULT false; -- the node that told it ended before its answer
 
 ALTER TABLE device_update ADD COLUMN verify_until timestamptz;         -- of verifying
 ALTER TABLE device_update ADD COLUMN falls smallint NOT NULL DEFAULT 0; -- times another module fell while a step was done
@@ -422,7 +423,7 @@ BEGIN
         RETURN ROW('wait', s.rev)::step_answer;
     END IF;
     UPDATE update_step SET state = 'finishing', rev = rev + 1, deadline_at = now() + interval '150 s', acked_bytes = acked,
-                           sent_bytes = sent, finished_at = now(), hellos = d.hellos, breaks = 0
+                           sent_bytes = sent, finished_at = now(), hellos = d.hellos, breaks = 0, unheard = false
      WHERE id = which;
     UPDATE device_update SET disrupts = true WHERE id = u.id;
     RETURN ROW('finish', s.rev + 1)::step_answer;
@@ -557,7 +558,7 @@ BEGIN
          WHERE id = which;
         PERFORM step_was_verified(s, u, node);
         RETURN ROW('verified', s.rev + 1)::step_answer;
-    ELSIF s.no_effects >= 1 THEN
+    ELSIF s.no_effects >= 1 AND NOT s.unheard THEN
         UPDATE update_step SET state = 'failed', rev = rev + 1, node_id = node, deadline_at = NULL, ended_at = now(),
                                no_effects = no_effects + 1, last_error = 'no effect: the device came back as it was'
          WHERE id = which;
@@ -565,8 +566,11 @@ BEGIN
             'The device took module %s.%s version %s twice and came back without it.', b.func, b.idx, b.version)), 'node/' || node);
         RETURN ROW('failed', s.rev + 1)::step_answer;
     END IF;
-    UPDATE update_step SET state = 'backoff', rev = rev + 1, node_id = node, deadline_at = NULL, no_effects = no_effects + 1,
-                           acked_bytes = 0, last_error = 'mismatch: the device came back as it was',
+    -- when nobody heard its answer it may never have been told, which is nothing that it did
+    UPDATE update_step SET state = 'backoff', rev = rev + 1, node_id = node, deadline_at = NULL,
+                           no_effects = no_effects + (NOT unheard)::integer, acked_bytes = 0,
+                           last_error = CASE WHEN unheard THEN 'it is not known whether the device was told to apply it'
+                                             ELSE 'mismatch: the device came back as it was' END,
                            next_at = now() + step_backoff(no_effects + 1, (settings ->> 'backoff_s')::numeric)
      WHERE id = which;
     UPDATE device_update SET disrupts = false WHERE id = s.update_id;
@@ -655,10 +659,19 @@ BEGIN
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
--- At the start of a node: what it was at when it ended is nobody's now.
-CREATE FUNCTION update_begin(node integer) RETURNS void LANGUAGE sql AS $$
+-- At the start of a node: what it was at when it ended is nobody's now, whom it was looking at is looked at again at once, and whoever
+-- could not be heard meanwhile has the whole time once more.
+CREATE FUNCTION update_begin(node integer, settings jsonb) RETURNS void LANGUAGE sql AS $$
     UPDATE update_step SET deadline_at = now()
-     WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing')
+     WHERE node_id = node AND state IN ('claimed', 'starting', 'transferring', 'finishing');
+    UPDATE update_step s SET
+        next_at = least(s.next_at, now()),
+        deadline_at = greatest(s.deadline_at, now() + CASE s.state WHEN 'rebooting' THEN reboot_time(b.func, settings)
+                                                                   ELSE step_describe_time(b.func, settings) END)
+      FROM module_binary b
+     WHERE s.node_id = node AND s.state IN ('rebooting', 'describing') AND b.id = s.module_id;
+    UPDATE device_update u SET next_at = now() FROM device d
+     WHERE u.state = 'active' AND u.next_at > now() AND u.attempts = 0 AND d.id = u.device_id AND d.node_id = node
 $$;
 
 CREATE FUNCTION sweep_deadlines(node integer, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -688,6 +701,7 @@ BEGIN
          ORDER BY s.deadline_at LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE update_step s SET state = 'rebooting', rev = s.rev + 1, deadline_at = now() + reboot_time(late.func, settings),
+                             unheard = true,
                              last_error = 'it is not known whether the device took it'
       FROM late WHERE s.id = late.id;
     -- came back, and then did not describe itself the same twice

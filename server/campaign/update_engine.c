@@ -19,8 +19,8 @@
 
 static const struct pg_statement update_begin = {
     .name = "update_begin",
-    .sql = "SELECT update_begin($1::integer)",
-    .params = 1,
+    .sql = "SELECT update_begin($1::integer, $2::jsonb)",
+    .params = 2,
 };
 static const struct pg_statement update_sweep = {
     .name = "update_sweep",
@@ -151,8 +151,9 @@ static void on_tick(struct deadline *tick, uint64_t now_ms)
     struct update_engine *e = (struct update_engine *)((char *)tick - offsetof(struct update_engine, tick));
     struct update_number node;
     if (!e->has_begun) {
-        pg_exec(e->pg, &update_begin, (struct pg_param[]){update_int(&node, e->node_id)}, UPDATE_STATEMENT_MS,
-                PG_RETRY, on_begun, e);
+        pg_exec(e->pg, &update_begin,
+                (struct pg_param[]){update_int(&node, e->node_id), pg_text(e->settings_json)},
+                UPDATE_STATEMENT_MS, PG_RETRY, on_begun, e);
         return;
     }
     update_checkpoint(e, now_ms);

@@ -43,7 +43,7 @@ def test_a_stopped_node_keeps_what_the_device_has(new_cyand, new_swarm, tmp_path
     bench = Bench(cyand, new_swarm, tmp_path, defects={"chunk_ms": 20})
     bench.begin(SYSTEM)
     bench.swarm.wait_notice("update_progress", bench.id)
-    cyand.restart_on_same_port()
+    cyand.restart_on_same_ports()
     bench.wait_state("succeeded", deadline_s=240)
     began = bench.lines("update_started")
     assert began[-1]["start_bytes"] > 0, began
@@ -56,7 +56,7 @@ def test_a_node_stops_while_a_device_is_to_say_whether_it_took_it(new_cyand, new
     bench = Bench(cyand, new_swarm, tmp_path, defects={"ignore_finish": 1})
     bench.begin(BOOTLOADER)
     bench.wait_step("finishing")
-    assert cyand.restart_on_same_port() == 0
+    assert cyand.restart_on_same_ports() == 0
     bench.wait_state("succeeded", deadline_s=240)
     assert bench.count("applied") == 1 and bench.count("update_started") == 2
 

@@ -97,11 +97,10 @@ class Cyand:
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
 
-    def restart_on_same_port(self):
-        """Stops and starts again where devices expect it."""
-        port = self.coap_port
-        code = self.stop()
-        self.settings["coap_port"] = port
+    def restart_on_same_ports(self, how=signal.SIGTERM):
+        """Ends it and starts it again where devices and people expect it."""
+        self.settings.update(coap_port=self.coap_port, http_port=self.http_port)
+        code = self.stop(how)
         self.start()
         return code
 

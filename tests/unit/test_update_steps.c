@@ -311,6 +311,70 @@ static void test_a_dead_node_holds_nothing(void **state)
     assert_string_equal(state_of(step), "backoff");
 }
 
+/* Each time the node ends between what it wrote and what the device would have answered. */
+static void test_nodes_that_die_condemn_no_device(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    for (int i = 0; i < 3; i++) {
+        ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
+        assert_string_equal(claim(), "start");
+        assert_says("start", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
+        assert_says("ok", "SELECT said FROM step_transfer(%ld, %d, 0, 0)", step, rev_of(step));
+        assert_says("finish", "SELECT said FROM step_finish(%ld, %d, 0, 1, 1)", step, rev_of(step));
+        ask("SELECT update_begin(0, " SETTINGS ")");
+        sweep();
+        assert_string_equal(state_of(step), "rebooting");
+        come_back(fx, 1, 1005);
+        assert_string_equal(look(step), "again");
+        assert_string_equal(look(step), "backoff");
+        assert_says("0", "SELECT no_effects FROM update_step WHERE id = %ld", step);
+    }
+    /* what it answers counts as before */
+    ask("UPDATE update_step SET next_at = now() WHERE id = %ld RETURNING 1", step);
+    carry(step);
+    come_back(fx, 1, 1005);
+    assert_string_equal(look(step), "again");
+    assert_string_equal(look(step), "backoff");
+    assert_says("1", "SELECT no_effects FROM update_step WHERE id = %ld", step);
+}
+
+static void test_a_node_that_begins_anew_looks_at_once(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    carry(step);
+    come_back(fx, 1, 3100);
+    assert_string_equal(claim(), "look");
+    assert_string_equal(claim(), ""); /* for as long as the look may take */
+    ask("SELECT update_begin(0, " SETTINGS ")");
+    assert_string_equal(claim(), "look");
+}
+
+/* While the node was away nobody could hear whether the device came back. */
+static void test_an_outage_loses_no_device(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    carry(step);
+    ask("UPDATE device SET online = false RETURNING 1");
+    ask("UPDATE update_step SET deadline_at = now() - interval '1 h' WHERE id = %ld RETURNING 1", step);
+    ask("SELECT update_begin(0, " SETTINGS ")");
+    sweep();
+    assert_string_equal(state_of(step), "rebooting");
+    ask("UPDATE device SET online = true RETURNING 1");
+    come_back(fx, 1, 3100);
+    assert_string_equal(state_of(step), "describing");
+    ask("UPDATE update_step SET deadline_at = now() - interval '1 h' WHERE id = %ld RETURNING 1", step);
+    ask("SELECT update_begin(0, " SETTINGS ")");
+    sweep();
+    assert_string_equal(look(step), "again");
+    assert_string_equal(look(step), "verified");
+}
+
 static void test_a_device_that_never_comes_back_is_lost(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -685,6 +749,9 @@ int main(void)
         TEST(test_updates_wait_for_an_application_that_wants_none),
         TEST(test_what_went_wrong_decides_what_follows),
         TEST(test_a_dead_node_holds_nothing),
+        TEST(test_nodes_that_die_condemn_no_device),
+        TEST(test_a_node_that_begins_anew_looks_at_once),
+        TEST(test_an_outage_loses_no_device),
         TEST(test_a_device_that_never_comes_back_is_lost),
         TEST(test_what_others_decide_stops_a_transfer),
         TEST(test_one_update_a_device),
