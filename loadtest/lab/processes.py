@@ -79,6 +79,12 @@ def cpu_seconds(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_seconds(pid):
+    """How long the process was ready to run and others had its core: schedstat, which counts its first thread."""
+    with open(f"/proc/{pid}/schedstat", encoding="utf-8") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
 def build_folder():
     return os.environ.get("CYAN_BUILD_DIR", os.path.join(ROOT, "build/release"))
 

@@ -47,6 +47,7 @@ struct update_legacy_state {
     uint8_t flight_most;   /* chunks in one flight */
     uint8_t bad_count;     /* version 1: how often the same chunk arrived broken */
     uint16_t gap_ms;       /* between chunks */
+    uint8_t lost_percent;  /* of the flight after which the gap was made wider */
     uint32_t next;         /* first chunk that was never sent */
     uint32_t confirmed;    /* chunks that the device has, without a gap */
     uint32_t rounds;       /* lists of missing chunks that came */
@@ -56,6 +57,7 @@ struct update_legacy_state {
     bool is_awaiting;      /* version 1: the answer to a chunk */
     bool is_asking;        /* UpdateDone is on its way */
     bool is_due;           /* UpdateDone is to be sent */
+    bool gap_is_no_cure;   /* a wide gap lost as many */
 };
 
 struct device_update {

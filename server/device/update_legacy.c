@@ -18,10 +18,13 @@
 #define FLAG_FAST 1
 #define STORE_FIRMWARE 0
 #define ASK_AGAIN_MS 10000 /* the list of what is missing should have come: it is confirmable */
+#define ASK_ANEW_MS 8000   /* sent twice: what is new comes sooner than the third sending */
 #define BUSY_AGAIN_MS 1000
 #define REMIND_MS 10000 /* some give up after 30 s without a chunk */
 #define BAD_CHUNKS_MAX 10
-#define SPARE_ROUNDS 100 /* beyond one for each chunk, which is what a device asks for at most */
+#define LOST_PERCENT_MANY 10 /* of a flight */
+#define GAP_WIDEST 4         /* times the least */
+#define SPARE_ROUNDS 100     /* beyond one for each chunk, which is what a device asks for at most */
 
 enum platform {
     PLATFORM_ELECTRON = 10,
@@ -101,6 +104,7 @@ static void on_done_answer(void *arg, enum coap_outcome outcome, const struct co
     if (outcome == COAP_PEER_GONE)
         return;
     legacy->is_asking = false;
+    legacy->ask_again_ms = UINT64_MAX;
     if (outcome != COAP_RESPONDED)
         end_unanswered(update);
     else if (response->code >> 5 == 2)
@@ -112,16 +116,27 @@ static void on_done_answer(void *arg, enum coap_outcome outcome, const struct co
     update_go_on(update, now_ms);
 }
 
+/* What was asked is answered otherwise, or asked anew. A response that comes late is nobody's. */
+static void stop_asking(struct device_update *update)
+{
+    if (update->legacy.is_asking)
+        coap_cancel(&update->device->peer, update);
+    update->legacy.is_asking = false;
+}
+
 static void ask(struct device_update *update, uint64_t now_ms)
 {
     struct coap_request request = request_to(COAP_PUT, "u", UPDATE_STALL_MS);
     struct update_legacy_state *legacy = &update->legacy;
 
     legacy->is_due = false;
-    legacy->ask_again_ms = UINT64_MAX;
     legacy->is_asking = coap_request(&update->device->peer, &request, on_done_answer, update, now_ms);
     if (!legacy->is_asking)
         legacy->ask_again_ms = now_ms + BUSY_AGAIN_MS;
+    else if (update->state == UPDATE_TRANSFERRING && !legacy->is_confirmed)
+        legacy->ask_again_ms = now_ms + ASK_ANEW_MS;
+    else /* the answer may be that it applies it */
+        legacy->ask_again_ms = UINT64_MAX;
 }
 
 /* Chunks. */
@@ -249,7 +264,7 @@ static uint64_t late_ms(const struct device_update *update)
 
 static void late(struct device_update *update, uint64_t now_ms)
 {
-    update->legacy.ask_again_ms = UINT64_MAX;
+    stop_asking(update);
     ask(update, now_ms);
 }
 
@@ -350,16 +365,28 @@ static bool is_list(const struct device_update *update, const uint8_t *body, siz
     return true;
 }
 
-/* More room between chunks when many of a flight were lost, less again when few were. */
+/* More room between chunks when many of a flight were lost, less again when few were. Where the widest gap
+ * does not halve the losses it is not the device that is too slow: what the network loses costs time enough.
+ */
 static void adapt_gap(struct device_update *update, unsigned lost_count, unsigned sent_count)
 {
     struct update_legacy_state *legacy = &update->legacy;
-    uint16_t least = least_gap_ms(update->device->platform_id);
+    uint16_t least = least_gap_ms(update->device->platform_id), most = (uint16_t)(GAP_WIDEST * least);
+    unsigned lost_percent = lost_count < sent_count ? 100 * lost_count / sent_count
+                            : lost_count > 0        ? 100
+                                                    : 0;
 
-    if (lost_count * 10 > sent_count)
-        legacy->gap_ms = (uint16_t)(legacy->gap_ms * 2 < 8 * least ? legacy->gap_ms * 2 : 8 * least);
-    else if (legacy->gap_ms > least)
-        legacy->gap_ms--;
+    if (lost_percent <= LOST_PERCENT_MANY) {
+        if (legacy->gap_ms > least)
+            legacy->gap_ms--;
+    } else if (legacy->gap_ms == most && 2 * lost_percent > legacy->lost_percent) {
+        legacy->gap_ms = least;
+        legacy->gap_is_no_cure = true;
+    } else if (!legacy->gap_is_no_cure) {
+        if (legacy->gap_ms == least)
+            legacy->lost_percent = (uint8_t)lost_percent;
+        legacy->gap_ms = (uint16_t)(legacy->gap_ms * 2 < most ? legacy->gap_ms * 2 : most);
+    }
 }
 
 /* What the device lacks: the next flight, but for what is kept back. Returns the first of it. */
@@ -393,6 +420,7 @@ static void on_list(struct device_update *update, const uint8_t *body, size_t bo
         return;
     }
     uint32_t first = take_list(update, body, body_len);
+    stop_asking(update); /* this answers it too */
     legacy->ask_again_ms = UINT64_MAX;
     legacy->is_due = false;
     update->progress_ms = now_ms; /* it is there; the rounds are bounded */

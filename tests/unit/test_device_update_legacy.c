@@ -59,6 +59,33 @@ static void test_loss(void **state)
     }
 }
 
+/* A fifth each way: a question, its answer or the list is lost in every second round, and none of that ends
+ * it. Only of the last answer, that all is there, it may stay unknown whether it was given. */
+static void test_heavy_loss(void **state)
+{
+    unsigned unknown = 0;
+
+    for (unsigned seed = 1; seed <= 20; seed++) {
+        sim.loss_percent = 20;
+        sim.delay_ms = 5 * seed;
+        sim.random = seed * 0x9E3779B97F4A7C15ULL;
+        sim_start();
+        sim_run(6000000);
+        assert_int_equal(sim.sent, 1);
+        assert_int_equal(sim.result.acked_bytes, sim.file_bytes);
+        if (sim.result.end == DEVICE_UPDATE_UNKNOWN)
+            unknown++;
+        else
+            assert_whole();
+        /* 195 chunks of which each is sent 1.25 times, 50 ms apart; wide gaps would take four times as long.
+         */
+        assert_in_range(sim.sent_ms - sim.begun_ms, 10000, 120000);
+        sim_teardown(state);
+        setup(state);
+    }
+    assert_in_range(unknown, 0, 4);
+}
+
 static void assert_end(enum device_update_end end)
 {
     assert_int_equal(sim.ended, 1);
@@ -107,6 +134,46 @@ static void run_wire(unsigned ms)
         fake_clock_ms += 5;
         bench_run(0);
     }
+}
+
+/* The answer to UpdateDone was lost; the list says as much, and what it asks for is asked after at once. */
+static void test_list_without_answer(void **state)
+{
+    const char *why;
+
+    (void)state;
+    bench.on_sent = NULL;
+    struct device_update_order order = {sim.file, 5 * 512 + 100, sim.sha256, 5};
+    sim.update = device_update_start(sim_device(), &order, &sim_ops, &sim, &why);
+    assert_non_null(sim.update);
+    receive_separate(newest(), "41440201", "ff01");
+    run_wire(1000);
+    assert_string_equal(hex_of(newest()), "4103000000b175");
+    const struct sent question = *newest();
+    bench_receive(sim.session, "40010202b163ff00030005");
+    bench.sent_count = 0;
+    run_wire(1000);
+    assert_int_equal(bench.sent_count, 2);
+    assert_string_equal(hex_of(newest()), "4103000000b175");
+    assert_true(newest()->data[2] != question.data[2] || newest()->data[3] != question.data[3]);
+    receive_piggybacked(&question, "80", ""); /* late: nobody waits for it */
+    run_wire(100);
+    assert_int_equal(bench.sent_count, 2);
+    assert_int_equal(sim.ended, 0);
+    /* Nothing comes: the same once more, then anew. */
+    bench.sent_count = 0;
+    run_wire(6000);
+    assert_int_equal(bench.sent_count, 1);
+    run_wire(2000);
+    assert_int_equal(bench.sent_count, 2);
+    assert_string_equal(hex_of(newest()), "4103000000b175");
+    receive_piggybacked(newest(), "80", "");
+    bench_receive(sim.session, "40010203b163ff0005");
+    assert_int_equal(sim.sent, 1);
+    run_wire(1000);
+    receive_piggybacked(newest(), "44", "");
+    run_wire(5);
+    assert_end(DEVICE_UPDATE_VALIDATED);
 }
 
 /* The bytes of device-protocol 5.2. */
@@ -356,6 +423,8 @@ int main(void)
         TEST(test_fast),
         TEST(test_slow),
         TEST(test_loss),
+        TEST(test_heavy_loss),
+        TEST(test_list_without_answer),
         TEST(test_one_chunk),
         TEST(test_short_flights_for_argon),
         TEST(test_refused),
