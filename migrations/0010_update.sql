@@ -147,7 +147,7 @@ CREATE TABLE idempotency_key (
 
 -- --- moves ---
 
--- Moves an update, with its event and the counters of its stage. False: it is not in that state with that rev any more.
+-- Moves an update, with its event; a trigger counts it into its stage (0013_campaign.sql). False: it is not in that state with that rev any more.
 CREATE FUNCTION update_move(which bigint, was text, was_rev integer, becomes text, why text, more jsonb, who text)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -167,26 +167,8 @@ BEGIN
     INSERT INTO update_event (campaign_id, update_id, device_id, actor, kind, from_state, to_state, detail)
     VALUES (u.campaign_id, which, u.device_id, who, 'update', was, becomes,
             coalesce(more, '{}') || jsonb_strip_nulls(jsonb_build_object('reason', why)));
-    IF u.campaign_id IS NOT NULL THEN
-        PERFORM stage_count(u.campaign_id, u.stage_ord, was, -1);
-        PERFORM stage_count(u.campaign_id, u.stage_ord, becomes, 1);
-    END IF;
     RETURN true;
 END $$;
-
--- n updates more (or fewer) of a stage are in this state.
-CREATE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void LANGUAGE sql AS $$
-    UPDATE campaign_stage SET
-        n_open = n_open + CASE WHEN state_name IN ('active', 'verifying') THEN n ELSE 0 END,
-        n_ok = n_ok + CASE WHEN state_name IN ('succeeded', 'already_current') THEN n ELSE 0 END,
-        n_current = n_current + CASE WHEN state_name = 'already_current' THEN n ELSE 0 END,
-        n_failed = n_failed + CASE WHEN state_name = 'failed' THEN n ELSE 0 END,
-        n_lost = n_lost + CASE WHEN state_name = 'lost' THEN n ELSE 0 END,
-        n_blocked = n_blocked + CASE WHEN state_name = 'blocked' THEN n ELSE 0 END,
-        n_gone = n_gone + CASE WHEN state_name IN ('cancelled', 'superseded', 'excluded') THEN n ELSE 0 END,
-        last_success_at = CASE WHEN n > 0 AND state_name = 'succeeded' THEN now() ELSE last_success_at END
-     WHERE campaign_id = campaign AND ord = stage AND state_name NOT IN ('pending', 'waiting')
-$$;
 
 -- Whether one more device of the campaign may be sent into a reboot: within its disruption budget. NULL: yes; else the reason.
 -- An update for itself always may.

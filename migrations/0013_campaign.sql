@@ -124,10 +124,6 @@ CREATE TRIGGER device_update_went AFTER DELETE ON device_update REFERENCING OLD 
 CREATE TRIGGER device_update_moved AFTER UPDATE ON device_update REFERENCING OLD TABLE AS went NEW TABLE AS came
     FOR EACH STATEMENT EXECUTE FUNCTION device_update_counted();
 
--- The counting of one move is the trigger's now.
-CREATE OR REPLACE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void
-    LANGUAGE sql AS $$ SELECT $$;
-
 -- A device that comes online is looked at again at once; a lost one that is seen gives its place of the disruption budget
 -- back.
 CREATE FUNCTION device_came_online() RETURNS trigger LANGUAGE plpgsql AS $$
