@@ -17,7 +17,8 @@ CREATE INDEX update_step_looked_at ON update_step (next_at, id) WHERE state = 'd
 CREATE INDEX device_update_disrupts ON device_update (campaign_id) WHERE disrupts;
 CREATE INDEX device_update_own_due ON device_update (next_at) WHERE campaign_id IS NULL AND state IN ('pending', 'waiting');
 CREATE INDEX device_update_wakes ON device_update (device_id)
- WHERE state = 'waiting' AND reason IN ('offline_since', 'updates_disabled');
+ WHERE state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled');
+CREATE INDEX device_update_lost ON device_update (device_id) WHERE state = 'lost' AND disrupts;
 CREATE INDEX device_safe_mode ON device (id) WHERE status = 'safe_mode';
 
 -- --- what of a device is compared ---
@@ -108,6 +109,9 @@ CREATE FUNCTION updates_settle(ids bigint[], froms text[], becomes text, why tex
 DECLARE
     moved integer;
 BEGIN
+    IF coalesce(cardinality(ids), 0) = 0 THEN
+        RETURN 0;
+    END IF;
     WITH old AS (
         SELECT id, state FROM device_update WHERE id = ANY (ids) AND state = ANY (froms) ORDER BY id FOR UPDATE
     ), fresh AS (
@@ -881,12 +885,22 @@ END $$;
 CREATE TRIGGER device_hello BEFORE UPDATE OF hello_flags ON device
     FOR EACH ROW EXECUTE FUNCTION on_device_hello(); -- only a Hello names that column
 
--- What waits for a device goes on: it is there, it takes updates again, it will take one whatever its application wants.
+-- What waits for a device goes on: it is there, it takes updates again, it will take one whatever its application wants. A lost one
+-- that is seen gives its place of the disruption budget back. Fleets come online all at once: a device nothing waits for is told by
+-- an index, not by an UPDATE of nothing, whose triggers cost more than all the rest.
 CREATE FUNCTION on_device_wakes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE device_update SET next_at = now()
-     WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'updates_disabled')
-       AND CASE reason WHEN 'offline_since' THEN NEW.online ELSE NEW.updates_enabled IS NOT FALSE OR NEW.updates_forced END;
+    IF EXISTS (SELECT FROM device_update WHERE device_id = NEW.id AND state = 'waiting'
+                  AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled')) THEN
+        UPDATE device_update SET next_at = now()
+         WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled')
+           AND next_at > now()
+           AND CASE reason WHEN 'updates_disabled' THEN NEW.updates_enabled IS NOT FALSE OR NEW.updates_forced ELSE NEW.online END;
+    END IF;
+    IF NEW.online AND NOT OLD.online
+       AND EXISTS (SELECT FROM device_update WHERE device_id = NEW.id AND state = 'lost' AND disrupts) THEN
+        UPDATE device_update SET disrupts = false WHERE device_id = NEW.id AND state = 'lost' AND disrupts;
+    END IF;
     IF NEW.updates_forced AND OLD.updates_forced IS NOT TRUE THEN
         UPDATE update_step s SET next_at = now() FROM device_update u
          WHERE u.device_id = NEW.id AND u.state IN ('active', 'verifying') AND s.update_id = u.id AND s.state = 'backoff';

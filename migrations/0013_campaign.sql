@@ -17,10 +17,6 @@ CREATE INDEX device_update_class_due ON device_update (campaign_id, stage_ord, s
 CREATE INDEX device_update_class_begun ON device_update (campaign_id, sig)
  WHERE state IN ('active', 'verifying', 'failed', 'lost');
 CREATE INDEX device_update_ended ON device_update (campaign_id, stage_ord, ended_at) WHERE started_at IS NOT NULL;
--- what a device changes when it comes online
-CREATE INDEX device_update_offline ON device_update (device_id)
- WHERE state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen');
-CREATE INDEX device_update_lost ON device_update (device_id) WHERE state = 'lost' AND disrupts;
 
 -- What the planner found for each inventory class of a campaign.
 CREATE TABLE campaign_class (
@@ -123,18 +119,6 @@ CREATE TRIGGER device_update_went AFTER DELETE ON device_update REFERENCING OLD 
     FOR EACH STATEMENT EXECUTE FUNCTION device_update_counted();
 CREATE TRIGGER device_update_moved AFTER UPDATE ON device_update REFERENCING OLD TABLE AS went NEW TABLE AS came
     FOR EACH STATEMENT EXECUTE FUNCTION device_update_counted();
-
--- A device that comes online is looked at again at once; a lost one that is seen gives its place of the disruption budget
--- back.
-CREATE FUNCTION device_came_online() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE device_update SET next_at = now()
-     WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen') AND next_at > now();
-    UPDATE device_update SET disrupts = false WHERE device_id = NEW.id AND state = 'lost' AND disrupts;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER device_came_online AFTER UPDATE OF online ON device FOR EACH ROW WHEN (NEW.online AND NOT OLD.online)
-    EXECUTE FUNCTION device_came_online();
 
 CREATE FUNCTION class_is_proved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
