@@ -101,6 +101,7 @@ CREATE TABLE update_step (
     next_at timestamptz NOT NULL DEFAULT now(), -- of ready, backoff
     attempts smallint NOT NULL DEFAULT 0,       -- that count against the limit of their kind
     no_effects smallint NOT NULL DEFAULT 0,     -- times it came back with the old version
+    is_held boolean NOT NULL DEFAULT false,     -- of ready, backoff: its update waits
     acked_bytes integer NOT NULL DEFAULT 0,     -- checkpoint
     sent_bytes bigint NOT NULL DEFAULT 0,
     reboots smallint NOT NULL DEFAULT 0,
@@ -114,7 +115,9 @@ CREATE TABLE update_step (
 );
 CREATE UNIQUE INDEX update_step_one_open ON update_step (update_id)
  WHERE state IN ('ready', 'claimed', 'starting', 'transferring', 'finishing', 'rebooting', 'describing', 'backoff');
-CREATE INDEX update_step_due ON update_step (next_at, id) WHERE state IN ('ready', 'backoff');
+-- Those of updates that wait, a million of offline devices, are not in the way of the others.
+CREATE INDEX update_step_due ON update_step (next_at, id) WHERE state IN ('ready', 'backoff') AND NOT is_held;
+CREATE INDEX update_step_module ON update_step (module_id) WHERE state IN ('ready', 'backoff');
 CREATE INDEX update_step_deadline ON update_step (deadline_at)
  WHERE state IN ('claimed', 'starting', 'transferring', 'finishing', 'rebooting', 'describing');
 

@@ -12,6 +12,7 @@ ALTER TABLE update_step ADD COLUMN finished_at timestamptz;            -- it was
 
 ALTER TABLE device_update ADD COLUMN verify_until timestamptz;         -- of verifying
 ALTER TABLE device_update ADD COLUMN falls smallint NOT NULL DEFAULT 0; -- times another module fell while a step was done
+ALTER TABLE device_update ADD COLUMN silences smallint NOT NULL DEFAULT 0; -- times in a row that it was asked to describe itself, and did not
 
 CREATE INDEX update_step_looked_at ON update_step (next_at, id) WHERE state = 'describing';
 CREATE INDEX device_update_disrupts ON device_update (campaign_id) WHERE disrupts;
@@ -209,7 +210,7 @@ BEGIN
             SELECT s.id, d.session_epoch FROM update_step s
               JOIN device_update u ON u.id = s.update_id
               JOIN device d ON d.id = u.device_id
-             WHERE s.state IN ('ready', 'backoff') AND s.next_at <= now() AND u.state = 'active'
+             WHERE s.state IN ('ready', 'backoff') AND NOT s.is_held AND s.next_at <= now() AND u.state = 'active'
                AND d.online AND d.node_id = node AND step_may_start(s.id) IS NULL
              ORDER BY s.next_at, s.id LIMIT max_starts FOR UPDATE OF s SKIP LOCKED
         )
@@ -255,7 +256,7 @@ BEGIN
         UPDATE device_update SET next_at = now() WHERE id = which;
         RETURN 'changed';
     END IF;
-    UPDATE device_update SET plan = steps, before_modules = coalesce(before_modules, vector) WHERE id = which;
+    UPDATE device_update SET plan = steps, before_modules = coalesce(before_modules, vector), silences = 0 WHERE id = which;
     IF outcome = 'steps' AND (SELECT count(*) FROM update_step o WHERE o.update_id = which) >= 40 THEN
         PERFORM updates_settle(ARRAY[which], ARRAY['active'], 'failed', 'regressed',
                                '{"sentence": "After 40 steps the device is not where it should be."}', who);
@@ -343,7 +344,7 @@ BEGIN
             RETURN step_wait_enabled(s, node);
         END IF;
         UPDATE update_step SET state = 'backoff', rev = rev + 1, next_at = now() + interval '60 s', deadline_at = NULL,
-                               last_error = 'updates disabled: told to take them, its echo is waited for'
+                               breaks = least(breaks + 1, 100), last_error = 'updates disabled: told to take them, its echo is waited for'
          WHERE id = which;
         RETURN ROW('force', s.rev + 1)::step_answer;
     END IF;
@@ -589,8 +590,26 @@ BEGIN
         PERFORM updates_settle(ARRAY[which], ARRAY['verifying'], 'succeeded', NULL, NULL, who);
         RETURN 'succeeded';
     END IF;
-    UPDATE device_update SET next_at = u.verify_until WHERE id = which;
+    UPDATE device_update SET next_at = u.verify_until, silences = 0 WHERE id = which;
     RETURN 'verifying';
+END $$;
+
+-- A device that is connected was asked to describe itself, to be planned for or looked at, and did not. It is asked again when its
+-- lease has run out, but not for ever: others wait for it. Says active, verifying, failed, gone.
+CREATE FUNCTION update_silent(which bigint, was_rev integer, who text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    u device_update;
+BEGIN
+    UPDATE device_update SET silences = silences + 1
+     WHERE id = which AND rev = was_rev AND state IN ('active', 'verifying') RETURNING * INTO u;
+    IF NOT FOUND THEN
+        RETURN 'gone';
+    ELSIF u.silences < 30 THEN
+        RETURN u.state;
+    END IF;
+    PERFORM updates_settle(ARRAY[which], ARRAY[u.state], 'failed', 'no_describe',
+                           '{"sentence": "The device was asked 30 times in a row to describe itself and did not."}', who);
+    RETURN 'failed';
 END $$;
 
 -- --- the sweep: what time, and what others decided, does to steps ---
@@ -614,7 +633,7 @@ DECLARE
     withdrawn bigint[];
 BEGIN
     WITH bad AS MATERIALIZED (
-        SELECT s.id, u.state <> 'active' AS is_over, coalesce(c.state = 'aborting', false) AS aborting,
+        SELECT s.id, u.state NOT IN ('pending', 'waiting', 'active') AS is_over, coalesce(c.state = 'aborting', false) AS aborting,
                b.status = 'withdrawn' AS withdrawn,
                coalesce(step_may_start(s.id), CASE WHEN u.state <> 'active' THEN 'the update is over'
                                                    ELSE 'the device connected anew' END) AS why
@@ -645,11 +664,21 @@ BEGIN
     RETURN QUERY SELECT unnest(stopped);
 END $$;
 
--- A binary that these updates were at is withdrawn: a flash has no other; the rest is planned anew.
+-- A binary that these updates were at is withdrawn: a flash has no other. Where it was a target the release cannot be reached any
+-- more: their campaign stands still for it (campaign_withdrawn) and plans nothing, so it is said here. The rest is planned anew.
 CREATE FUNCTION updates_withdrawn(ids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
 BEGIN
     PERFORM updates_settle(ARRAY(SELECT id FROM device_update WHERE id = ANY (ids) AND kind = 'flash'), ARRAY['active', 'waiting'],
                            'blocked', 'module_withdrawn', '{"sentence": "The binary was withdrawn."}', 'sweep');
+    FOR r IN SELECT w.sentence, w.ids
+               FROM (SELECT campaign_withdrawn(u.release_id) AS sentence, array_agg(u.id) AS ids FROM device_update u
+                      WHERE u.id = ANY (updates_withdrawn.ids) AND u.release_id IS NOT NULL GROUP BY u.release_id) w
+              WHERE w.sentence IS NOT NULL LOOP
+        PERFORM updates_settle(r.ids, ARRAY['active', 'waiting'], 'blocked', 'module_withdrawn', jsonb_build_object(
+            'sentence', r.sentence, 'unblock', 'A release with another binary in its place.'), 'sweep');
+    END LOOP;
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
@@ -760,14 +789,19 @@ DECLARE
     ids bigint[];
 BEGIN
     -- steps that nobody is at, of updates that are over or whose binary was withdrawn
-    WITH stale AS MATERIALIZED (
+    WITH looked AS MATERIALIZED (
+        (SELECT s.id FROM update_step s JOIN device_update u ON u.id = s.update_id
+          WHERE s.state IN ('ready', 'backoff') AND NOT s.is_held AND u.state NOT IN ('pending', 'waiting', 'active') LIMIT 1000)
+        UNION
+        (SELECT n.id FROM module_binary b CROSS JOIN LATERAL ( -- binary by binary: most have no step
+                SELECT s.id FROM update_step s JOIN device_update u ON u.id = s.update_id
+                 WHERE s.module_id = b.id AND s.state IN ('ready', 'backoff') AND u.state IN ('active', 'waiting') LIMIT 1000) n
+          WHERE b.status = 'withdrawn' LIMIT 1000)
+    ), stale AS MATERIALIZED (
         SELECT s.id, u.state IN ('active', 'waiting') AS withdrawn
-          FROM update_step s
-          JOIN device_update u ON u.id = s.update_id
-          JOIN module_binary b ON b.id = s.module_id
+          FROM looked JOIN update_step s USING (id) JOIN device_update u ON u.id = s.update_id
          WHERE s.state IN ('ready', 'backoff')
-           AND (u.state NOT IN ('pending', 'waiting', 'active') OR b.status = 'withdrawn' AND u.state IN ('active', 'waiting'))
-         ORDER BY s.id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
+         ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
     ), moved AS (
         UPDATE update_step s SET state = 'cancelled', rev = s.rev + 1, ended_at = now(),
                                  last_error = CASE WHEN stale.withdrawn THEN 'module_withdrawn' ELSE 'the update is over' END
@@ -776,6 +810,14 @@ BEGIN
     )
     SELECT array_agg(m.update_id) FILTER (WHERE m.withdrawn) INTO ids FROM moved m;
     PERFORM updates_withdrawn(ids);
+    -- between two steps when it was withdrawn
+    PERFORM updates_withdrawn(ARRAY(
+        SELECT u.id FROM campaign c JOIN device_update u ON u.campaign_id = c.id
+         WHERE c.state = 'paused' AND c.pause_reason = 'safety' AND u.state = 'active'
+           AND campaign_withdrawn(c.release_id) IS NOT NULL
+           AND NOT EXISTS (SELECT FROM update_step o WHERE o.update_id = u.id
+                              AND o.state NOT IN ('verified', 'failed', 'lost', 'cancelled'))
+         ORDER BY u.id LIMIT 1000));
     -- between two steps when the campaign was aborted
     PERFORM updates_settle(ARRAY(
         SELECT u.id FROM device_update u JOIN campaign c ON c.id = u.campaign_id
@@ -806,6 +848,16 @@ BEGIN
          WHERE u.state = 'active' AND s.state = 'backoff' AND s.started_at < now() - interval '7 days'
          ORDER BY u.id LIMIT 1000), ARRAY['active'], 'failed', 'transport',
         '{"sentence": "The device did not get the whole file within seven days."}', 'sweep');
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u JOIN update_step s ON s.update_id = u.id
+         WHERE u.state = 'active' AND s.state = 'backoff' AND s.breaks >= 40
+         ORDER BY u.id LIMIT 1000), ARRAY['active'], 'failed', 'transport',
+        '{"sentence": "The way to the device broke 40 times in a row without a byte getting through."}', 'sweep');
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u
+         WHERE u.state = 'verifying' AND u.verify_until < now() - interval '7 days'
+         ORDER BY u.id LIMIT 1000), ARRAY['verifying'], 'failed', 'no_describe',
+        '{"sentence": "The device had every target, and did not describe itself once more within seven days."}', 'sweep');
     -- strangers are sent nothing
     PERFORM updates_settle(ARRAY(
         SELECT u.id FROM device_update u JOIN device d ON d.id = u.device_id

@@ -102,11 +102,15 @@ BEGIN
                   FROM (SELECT campaign_id, stage_ord, state, reason, 1 AS n FROM came
                         UNION ALL SELECT campaign_id, stage_ord, state, reason, -1 FROM went) both_sides
                  GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0) x;
-        -- what ends takes a step with it that was only waiting
-        UPDATE update_step s SET state = 'cancelled', rev = s.rev + 1, deadline_at = NULL, ended_at = now()
+        -- what ends takes a step with it that was only waiting; what waits holds it
+        UPDATE update_step s SET
+            state = CASE WHEN is_over THEN 'cancelled' ELSE s.state END, rev = s.rev + is_over::integer,
+            deadline_at = CASE WHEN NOT is_over THEN s.deadline_at END, ended_at = CASE WHEN is_over THEN now() END,
+            is_held = waits
           FROM came n JOIN went o ON o.id = n.id
-         WHERE n.state <> o.state AND n.state NOT IN ('pending', 'waiting', 'active', 'verifying')
-           AND s.update_id = n.id AND s.state IN ('ready', 'backoff');
+         CROSS JOIN LATERAL (SELECT n.state NOT IN ('pending', 'waiting', 'active', 'verifying') AS is_over,
+                                    n.state IN ('pending', 'waiting') AS waits) f
+         WHERE n.state <> o.state AND s.update_id = n.id AND s.state IN ('ready', 'backoff') AND (is_over OR s.is_held <> waits);
     END IF;
     IF counted IS NOT NULL THEN
         PERFORM count_into_stages(counted);
