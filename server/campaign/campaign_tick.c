@@ -143,9 +143,13 @@ static bool join_late_comers(struct campaign_tick *t)
 static void on_moved(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct campaign_tick *t = arg;
-    if (campaign_err_of(err, result, "campaign_tick") != FLEET_OK) {
+    enum fleet_err ferr = campaign_err_of(err, result, "campaign_tick");
+    if (ferr != FLEET_OK) {
         t->failed->value++;
-        rest(t);
+        if (ferr == FLEET_AWAY)
+            rest(t);
+        else /* what Postgres has against one campaign does not stop those after it */
+            next_campaign(t);
         return;
     }
     int64_t moved = pg_int(result, 0, 1);
