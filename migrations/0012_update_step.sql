@@ -413,6 +413,7 @@ BEGIN
     ELSIF s.state = 'finishing' THEN
         RETURN ROW('finish', s.rev)::step_answer;
     END IF;
+    SELECT * INTO u FROM device_update WHERE id = s.update_id FOR UPDATE; -- who cancels it comes before or after, not between
     SELECT * INTO d FROM device WHERE id = u.device_id;
     IF NOT FOUND OR d.session_epoch <> s.session_epoch OR u.state <> 'active' OR step_may_start(which) IS NOT NULL THEN
         RETURN ROW('held', s.rev)::step_answer;
@@ -1076,7 +1077,7 @@ BEGIN
     IF r.code <> 'ok' THEN
         RETURN r;
     END IF;
-    SELECT * INTO u FROM device_update WHERE id = update AND device_id = r.id;
+    SELECT * INTO u FROM device_update WHERE id = update AND device_id = r.id FOR UPDATE; -- as step_finish
     IF NOT FOUND THEN
         RETURN ROW('not found', NULL, NULL)::change_result;
     ELSIF u.campaign_id IS NOT NULL AND NOT sees_all THEN

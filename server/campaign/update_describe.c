@@ -83,7 +83,8 @@ static void write_verify(struct update_look *look)
     pg_exec(look->e->pg, &update_verify, params, UPDATE_STATEMENT_MS, PG_RETRY, on_looked, look);
 }
 
-/* It is connected and does not describe itself: counted, so that it ends. A step has a deadline of its own. */
+/* It is connected and does not describe itself: counted, so that it ends. A step has a deadline of its own.
+ */
 static void write_silent(struct update_look *look)
 {
     struct update_number update, rev;
