@@ -177,10 +177,10 @@ CREATE FUNCTION iso_time(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PAR
 
 -- --- what people do ---
 
--- By number or by name; NULL: there is none.
+-- By number or by name; a number wins, as with releases. NULL: there is none.
 CREATE FUNCTION campaign_find(which text) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT c.id FROM campaign c WHERE c.name = which OR c.id = CASE WHEN which ~ '^[0-9]{1,18}$' THEN which::bigint END
-     ORDER BY c.name <> which LIMIT 1
+     ORDER BY c.name = which LIMIT 1
 $$;
 
 -- code: ok, not found, stale (rev is the current one), state (detail says what it is in), and those of each call.
@@ -218,9 +218,7 @@ BEGIN
             RETURN ROW('ok', (k.response ->> 'id')::bigint, NULL, 'again')::campaign_result;
         END IF;
     END IF;
-    SELECT * INTO r FROM release
-     WHERE name = which_release OR (which_release ~ '^[0-9]{1,18}$' AND id = which_release::bigint)
-     ORDER BY name = which_release DESC LIMIT 1;
+    SELECT * INTO r FROM release WHERE id = release_find(which_release);
     IF NOT FOUND OR r.state <> 'published' THEN
         DELETE FROM idempotency_key WHERE actor = who AND key = key_text;
         RETURN ROW('release', NULL, NULL, r.state)::campaign_result;
@@ -713,7 +711,7 @@ BEGIN
                                                   lost integer, open integer, tail integer, gone integer, blocked integer)
               ORDER BY j.ord LOOP
         SELECT * INTO g FROM campaign_stage
-         WHERE campaign_id = c.id AND ord = v.ord AND rev = v.rev AND state IN ('running', 'soaking', 'held')
+         WHERE campaign_id = c.id AND ord = v.ord AND rev = v.rev AND state IN ('running', 'soaking', 'held', 'passed')
            FOR NO KEY UPDATE;
         CONTINUE WHEN NOT FOUND;
         said := (v.body - 'ord' - 'rev' - 'kind') || jsonb_build_object('state', v.kind);
@@ -723,6 +721,7 @@ BEGIN
             PERFORM stage_enter(c.id, v.ord, g.state, 'failed', who, said);
             RETURN v.sentence;
         END IF;
+        CONTINUE WHEN g.state = 'passed'; -- whatever comes of its tail but a stop
         CONTINUE WHEN (g.n_ok, g.n_failed, g.n_lost, g.n_open, g.n_tail, g.n_gone, g.n_blocked)
                       IS DISTINCT FROM (v.ok, v.failed, v.lost, v.open, v.tail, v.gone, v.blocked);
         IF v.kind IN ('soaking', 'passed') AND (g.health_at IS NULL OR g.health_at < g.last_success_at
