@@ -159,6 +159,8 @@ static void print_member(FILE *out, const char *key, const json_t *value)
     }
 }
 
+#define NAMED_MAX 8 /* of a list; more are counted */
+
 char *selector_describe(const json_t *selector)
 {
     char *text = NULL;
@@ -173,6 +175,10 @@ char *selector_describe(const json_t *selector)
             (void)fputs("; ", out);
         if (!json_is_array(value))
             print_member(out, key, value);
+        if (json_array_size(value) > NAMED_MAX) {
+            (void)fprintf(out, "%zu %s", json_array_size(value), key);
+            continue;
+        }
         json_array_foreach (value, i, one) {
             (void)fputs(i > 0 ? " or " : "", out);
             print_member(out, key, one);

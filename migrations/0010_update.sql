@@ -192,3 +192,28 @@ CREATE FUNCTION step_may_start(which bigint) RETURNS text LANGUAGE sql STABLE AS
       LEFT JOIN campaign_stage g ON g.campaign_id = u.campaign_id AND g.ord = u.stage_ord
      WHERE s.id = which
 $$;
+
+-- Why an update is where it is, in a sentence: its own, else what its reason means.
+CREATE FUNCTION update_sentence(reason text, detail jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(detail ->> 'sentence', CASE reason
+        WHEN 'offline_never_seen' THEN 'The device was never seen.'
+        WHEN 'offline_since' THEN 'The device is offline; it goes on when it connects.'
+        WHEN 'unreachable_version' THEN 'A device with these versions cannot connect; it has to be updated over USB.'
+        WHEN 'no_path' THEN 'No order of the binaries of the release leads there.'
+        WHEN 'updates_disabled' THEN 'The application on the device does not want updates now.'
+        WHEN 'outside_window' THEN 'It is outside the time window of the campaign.'
+        WHEN 'awaiting_consent' THEN 'The owner of the device has not agreed yet.'
+        WHEN 'busy_in_campaign' THEN 'Another update has the device.'
+        WHEN 'release_lacks_platform' THEN 'The release has nothing for this platform.'
+        WHEN 'module_withdrawn' THEN 'A binary it needs was withdrawn.'
+        WHEN 'downgrade_refused' THEN 'It would be a step back to an older version.'
+        WHEN 'development_device' THEN 'The device is marked as one for development.'
+        WHEN 'locked_version' THEN 'The device is locked to a version.'
+        WHEN 'quarantined' THEN 'The device is in quarantine.'
+        WHEN 'disruption_budget' THEN 'As many devices as may be are rebooting or lost.'
+        WHEN 'rate_limited' THEN 'Devices are started at the rate of the campaign; its turn comes.'
+        WHEN 'stage_not_open' THEN 'Its stage has not begun.'
+        WHEN 'unknown_inventory' THEN 'It is not known what the device runs; it has not described itself.'
+        WHEN 'no_effect' THEN 'The device took it and came back as it was.'
+        WHEN 'never_came_back' THEN 'The device did not come back from its reboot.'
+        WHEN 'regressed' THEN 'The device had every target and fell back to an older version.' END);

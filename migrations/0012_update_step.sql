@@ -1104,7 +1104,7 @@ BEGIN
     RETURN QUERY
         SELECT 'ok', coalesce(jsonb_agg(jsonb_build_object(
                    'id', u.id, 'kind', u.kind, 'campaign', c.name, 'release', l.name, 'state', u.state, 'reason', u.reason,
-                   'sentence', u.detail ->> 'sentence', 'unblock', u.detail -> 'unblock', 'requested_by', u.requested_by,
+                   'sentence', update_sentence(u.reason, u.detail), 'unblock', u.detail -> 'unblock', 'requested_by', u.requested_by,
                    'created_at', to_ms(u.created_at), 'started_at', to_ms(u.started_at), 'ended_at', to_ms(u.ended_at),
                    'steps', coalesce((SELECT jsonb_agg(jsonb_build_object(
                        'id', s.id, 'module_id', s.module_id, 'func', b.func, 'index', b.idx, 'version', b.version,

@@ -1126,7 +1126,7 @@ $$;
 
 CREATE FUNCTION campaign_device_json(u device_update) RETURNS json LANGUAGE sql STABLE
     RETURN json_build_object('id', encode(u.device_id, 'hex'), 'name', (SELECT d.name FROM device d WHERE d.id = u.device_id),
-        'stage', u.stage_ord, 'state', u.state, 'reason', u.reason, 'sentence', u.detail ->> 'sentence',
+        'stage', u.stage_ord, 'state', u.state, 'reason', u.reason, 'sentence', update_sentence(u.reason, u.detail),
         'unblock', u.detail -> 'unblock',
         'step', (SELECT json_build_object('state', s.state, 'function', substr('nrbmsu?ca', m.func + 1, 1),
                         'index', m.idx, 'version', m.version, 'acked_bytes', s.acked_bytes, 'size_bytes', m.size_bytes)
@@ -1172,10 +1172,10 @@ CREATE FUNCTION campaign_export_lines(which bigint, past bigint, most integer, a
     LANGUAGE sql STABLE AS $$
     SELECT max(x.id), string_agg(CASE WHEN as_csv THEN concat_ws(',', encode(x.device_id, 'hex'), coalesce(x.name, ''), x.stage_ord,
                x.state, coalesce(x.reason, ''),
-               '"' || replace(coalesce(x.detail ->> 'sentence', ''), '"', '""') || '"', x.attempts,
+               '"' || replace(coalesce(update_sentence(x.reason, x.detail), ''), '"', '""') || '"', x.attempts,
                coalesce(iso_time(x.started_at), ''), coalesce(iso_time(x.ended_at), ''))
            ELSE json_build_object('id', encode(x.device_id, 'hex'), 'name', x.name, 'stage', x.stage_ord, 'state', x.state,
-               'reason', x.reason, 'sentence', x.detail ->> 'sentence', 'attempts', x.attempts,
+               'reason', x.reason, 'sentence', update_sentence(x.reason, x.detail), 'attempts', x.attempts,
                'started_at', iso_time(x.started_at), 'ended_at', iso_time(x.ended_at))::text END || E'\n', '' ORDER BY x.id)
       FROM (SELECT u.*, d.name FROM device_update u LEFT JOIN device d ON d.id = u.device_id
              WHERE u.campaign_id = which AND u.id > past ORDER BY u.id LIMIT most) x

@@ -31,6 +31,7 @@ def connect(cyand, new_swarm, device, **options):
 
 
 def flash(cyand, device, data):
+    wait_until(lambda: cyand.rest().device(device)["connected"], "it is connected for everybody")
     answer = cyand.rest().upload(f"/v1/devices/{device}", data, method="PUT", fields={"file_type": "binary"})
     assert answer.status == 200, answer
 

@@ -83,10 +83,9 @@ def test_what_is_withdrawn_in_mid_transfer_is_not_applied(one):
     wait_step(argons, "transferring")
     firmware = argons.cyand.query("SELECT id FROM module_binary")[0][0]
     argons.rollout.author.ok("POST", f"/v1/firmware/{firmware}/withdraw", {"reason": "it bricks"})
-    wait_until(lambda: argons.rollout.of(argons.campaign, argons.device)["state"] not in ("active",),
-               lambda: argons.rollout.devices(argons.campaign))
-    row = argons.rollout.of(argons.campaign, argons.device)
-    assert row["reason"] == "module_withdrawn" and row["sentence"], row
+    paused = argons.rollout.wait(argons.campaign, "paused")
+    assert paused["pause_reason"] == "safety" and "withdrawn" in paused["why"], paused
+    wait_until(lambda: argons.cyand.query("SELECT state FROM update_step") == [["cancelled"]], "its step is cancelled")
     hold_for(2, lambda: not argons.swarm.truth("applied"))
     assert argons.runs(argons.device, "b0") == 2700
     argons.rollout.check_books()
@@ -120,7 +119,7 @@ def test_a_rule_that_forbids_it_meanwhile_stops_the_next_step(new_cyand, new_swa
 
 
 def test_an_address_that_changes_in_mid_transfer(new_cyand, new_swarm):
-    argons = Argons(new_cyand(**QUICK), new_swarm, [SLOW], rebind_every=1, loss=5, dup=5, reorder=10)
+    argons = Argons(new_cyand(**QUICK), new_swarm, [SLOW], rebind_every=3, keepalive=10, loss=5, dup=5, reorder=10)
     rollout = Rollout(argons.cyand)
     rollout.release("boot", [BOOTLOADER])
     argons.rollout, argons.device = rollout, argons.ids[0]
@@ -185,7 +184,7 @@ def test_an_unknown_device_is_blocked_in_words(new_cyand, new_swarm):
     argons.cyand.query(f"INSERT INTO device (id, platform_id) VALUES ('\\x{stranger}', {ARGON})")
     rollout.release("boot", [BOOTLOADER])
     campaign = rollout.start("strange", "boot", {"platform_id": ARGON})
-    rollout.wait(campaign, "completed")
+    wait_until(lambda: rollout.states(campaign)["succeeded"] == 1, lambda: rollout.devices(campaign))
     row = rollout.of(campaign, stranger)
     assert row["state"] in ("blocked", "waiting") and row["reason"] in ("unknown_inventory", "offline_never_seen"), row
     assert row["sentence"], row
