@@ -32,6 +32,7 @@ CREATE TABLE module_binary (
     UNIQUE (platform_id, func, idx, mcu, version, sha256)
 );
 CREATE INDEX module_binary_sha256 ON module_binary (sha256);
+CREATE INDEX module_binary_withdrawn ON module_binary (id) WHERE status = 'withdrawn';
 
 CREATE TABLE release (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -101,6 +101,7 @@ CREATE TABLE update_step (
     next_at timestamptz NOT NULL DEFAULT now(), -- of ready, backoff
     attempts smallint NOT NULL DEFAULT 0,       -- that count against the limit of their kind
     no_effects smallint NOT NULL DEFAULT 0,     -- times it came back with the old version
+    is_held boolean NOT NULL DEFAULT false,     -- of ready, backoff: its update waits
     acked_bytes integer NOT NULL DEFAULT 0,     -- checkpoint
     sent_bytes bigint NOT NULL DEFAULT 0,
     reboots smallint NOT NULL DEFAULT 0,
@@ -114,7 +115,9 @@ CREATE TABLE update_step (
 );
 CREATE UNIQUE INDEX update_step_one_open ON update_step (update_id)
  WHERE state IN ('ready', 'claimed', 'starting', 'transferring', 'finishing', 'rebooting', 'describing', 'backoff');
-CREATE INDEX update_step_due ON update_step (next_at, id) WHERE state IN ('ready', 'backoff');
+-- Those of updates that wait, a million of offline devices, are not in the way of the others.
+CREATE INDEX update_step_due ON update_step (next_at, id) WHERE state IN ('ready', 'backoff') AND NOT is_held;
+CREATE INDEX update_step_module ON update_step (module_id) WHERE state IN ('ready', 'backoff');
 CREATE INDEX update_step_deadline ON update_step (deadline_at)
  WHERE state IN ('claimed', 'starting', 'transferring', 'finishing', 'rebooting', 'describing');
 
@@ -147,7 +150,7 @@ CREATE TABLE idempotency_key (
 
 -- --- moves ---
 
--- Moves an update, with its event and the counters of its stage. False: it is not in that state with that rev any more.
+-- Moves an update, with its event; a trigger counts it into its stage (0013_campaign.sql). False: it is not in that state with that rev any more.
 CREATE FUNCTION update_move(which bigint, was text, was_rev integer, becomes text, why text, more jsonb, who text)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -167,26 +170,8 @@ BEGIN
     INSERT INTO update_event (campaign_id, update_id, device_id, actor, kind, from_state, to_state, detail)
     VALUES (u.campaign_id, which, u.device_id, who, 'update', was, becomes,
             coalesce(more, '{}') || jsonb_strip_nulls(jsonb_build_object('reason', why)));
-    IF u.campaign_id IS NOT NULL THEN
-        PERFORM stage_count(u.campaign_id, u.stage_ord, was, -1);
-        PERFORM stage_count(u.campaign_id, u.stage_ord, becomes, 1);
-    END IF;
     RETURN true;
 END $$;
-
--- n updates more (or fewer) of a stage are in this state.
-CREATE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void LANGUAGE sql AS $$
-    UPDATE campaign_stage SET
-        n_open = n_open + CASE WHEN state_name IN ('active', 'verifying') THEN n ELSE 0 END,
-        n_ok = n_ok + CASE WHEN state_name IN ('succeeded', 'already_current') THEN n ELSE 0 END,
-        n_current = n_current + CASE WHEN state_name = 'already_current' THEN n ELSE 0 END,
-        n_failed = n_failed + CASE WHEN state_name = 'failed' THEN n ELSE 0 END,
-        n_lost = n_lost + CASE WHEN state_name = 'lost' THEN n ELSE 0 END,
-        n_blocked = n_blocked + CASE WHEN state_name = 'blocked' THEN n ELSE 0 END,
-        n_gone = n_gone + CASE WHEN state_name IN ('cancelled', 'superseded', 'excluded') THEN n ELSE 0 END,
-        last_success_at = CASE WHEN n > 0 AND state_name = 'succeeded' THEN now() ELSE last_success_at END
-     WHERE campaign_id = campaign AND ord = stage AND state_name NOT IN ('pending', 'waiting')
-$$;
 
 -- Whether one more device of the campaign may be sent into a reboot: within its disruption budget. NULL: yes; else the reason.
 -- An update for itself always may.

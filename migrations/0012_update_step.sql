@@ -13,12 +13,14 @@ ALTER TABLE update_step ADD COLUMN unheard boolean NOT NULL DEFAULT false; -- th
 
 ALTER TABLE device_update ADD COLUMN verify_until timestamptz;         -- of verifying
 ALTER TABLE device_update ADD COLUMN falls smallint NOT NULL DEFAULT 0; -- times another module fell while a step was done
+ALTER TABLE device_update ADD COLUMN silences smallint NOT NULL DEFAULT 0; -- times in a row that it was asked to describe itself, and did not
 
 CREATE INDEX update_step_looked_at ON update_step (next_at, id) WHERE state = 'describing';
 CREATE INDEX device_update_disrupts ON device_update (campaign_id) WHERE disrupts;
 CREATE INDEX device_update_own_due ON device_update (next_at) WHERE campaign_id IS NULL AND state IN ('pending', 'waiting');
 CREATE INDEX device_update_wakes ON device_update (device_id)
- WHERE state = 'waiting' AND reason IN ('offline_since', 'updates_disabled');
+ WHERE state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled');
+CREATE INDEX device_update_lost ON device_update (device_id) WHERE state = 'lost' AND disrupts;
 CREATE INDEX device_safe_mode ON device (id) WHERE status = 'safe_mode';
 
 -- --- what of a device is compared ---
@@ -107,9 +109,11 @@ $$;
 CREATE FUNCTION updates_settle(ids bigint[], froms text[], becomes text, why text, more jsonb, who text)
     RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    moved bigint[];
-    was text[];
+    moved integer;
 BEGIN
+    IF coalesce(cardinality(ids), 0) = 0 THEN
+        RETURN 0;
+    END IF;
     WITH old AS (
         SELECT id, state FROM device_update WHERE id = ANY (ids) AND state = ANY (froms) ORDER BY id FOR UPDATE
     ), fresh AS (
@@ -126,13 +130,8 @@ BEGIN
                coalesce(more, '{}') || jsonb_strip_nulls(jsonb_build_object('reason', why))
           FROM fresh f ORDER BY f.id
     )
-    SELECT array_agg(f.id), array_agg(f.was) INTO moved, was FROM fresh f;
-    PERFORM stage_count(c.campaign_id, c.stage_ord, c.was, -c.n), stage_count(c.campaign_id, c.stage_ord, becomes, c.n)
-       FROM (SELECT u.campaign_id, u.stage_ord, m.was, count(*)::integer AS n
-               FROM unnest(moved, was) AS m (id, was) JOIN device_update u USING (id)
-              WHERE u.campaign_id IS NOT NULL
-              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3) c;
-    RETURN coalesce(cardinality(moved), 0);
+    SELECT count(*) INTO moved FROM fresh;
+    RETURN moved;
 END $$;
 
 -- Each move of a step is told, whoever makes it. What its owner sees of it are the events of old: a success only when the device
@@ -212,7 +211,7 @@ BEGIN
             SELECT s.id, d.session_epoch FROM update_step s
               JOIN device_update u ON u.id = s.update_id
               JOIN device d ON d.id = u.device_id
-             WHERE s.state IN ('ready', 'backoff') AND s.next_at <= now() AND u.state = 'active'
+             WHERE s.state IN ('ready', 'backoff') AND NOT s.is_held AND s.next_at <= now() AND u.state = 'active'
                AND d.online AND d.node_id = node AND step_may_start(s.id) IS NULL
              ORDER BY s.next_at, s.id LIMIT max_starts FOR UPDATE OF s SKIP LOCKED
         )
@@ -258,7 +257,7 @@ BEGIN
         UPDATE device_update SET next_at = now() WHERE id = which;
         RETURN 'changed';
     END IF;
-    UPDATE device_update SET plan = steps, before_modules = coalesce(before_modules, vector) WHERE id = which;
+    UPDATE device_update SET plan = steps, before_modules = coalesce(before_modules, vector), silences = 0 WHERE id = which;
     IF outcome = 'steps' AND (SELECT count(*) FROM update_step o WHERE o.update_id = which) >= 40 THEN
         PERFORM updates_settle(ARRAY[which], ARRAY['active'], 'failed', 'regressed',
                                '{"sentence": "After 40 steps the device is not where it should be."}', who);
@@ -346,7 +345,7 @@ BEGIN
             RETURN step_wait_enabled(s, node);
         END IF;
         UPDATE update_step SET state = 'backoff', rev = rev + 1, next_at = now() + interval '60 s', deadline_at = NULL,
-                               last_error = 'updates disabled: told to take them, its echo is waited for'
+                               breaks = least(breaks + 1, 100), last_error = 'updates disabled: told to take them, its echo is waited for'
          WHERE id = which;
         RETURN ROW('force', s.rev + 1)::step_answer;
     END IF;
@@ -415,6 +414,7 @@ BEGIN
     ELSIF s.state = 'finishing' THEN
         RETURN ROW('finish', s.rev)::step_answer;
     END IF;
+    SELECT * INTO u FROM device_update WHERE id = s.update_id FOR UPDATE; -- who cancels it comes before or after, not between
     SELECT * INTO d FROM device WHERE id = u.device_id;
     IF NOT FOUND OR d.session_epoch <> s.session_epoch OR u.state <> 'active' OR step_may_start(which) IS NOT NULL THEN
         RETURN ROW('held', s.rev)::step_answer;
@@ -595,8 +595,26 @@ BEGIN
         PERFORM updates_settle(ARRAY[which], ARRAY['verifying'], 'succeeded', NULL, NULL, who);
         RETURN 'succeeded';
     END IF;
-    UPDATE device_update SET next_at = u.verify_until WHERE id = which;
+    UPDATE device_update SET next_at = u.verify_until, silences = 0 WHERE id = which;
     RETURN 'verifying';
+END $$;
+
+-- A device that is connected was asked to describe itself, to be planned for or looked at, and did not. It is asked again when its
+-- lease has run out, but not for ever: others wait for it. Says active, verifying, failed, gone.
+CREATE FUNCTION update_silent(which bigint, was_rev integer, who text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    u device_update;
+BEGIN
+    UPDATE device_update SET silences = silences + 1
+     WHERE id = which AND rev = was_rev AND state IN ('active', 'verifying') RETURNING * INTO u;
+    IF NOT FOUND THEN
+        RETURN 'gone';
+    ELSIF u.silences < 30 THEN
+        RETURN u.state;
+    END IF;
+    PERFORM updates_settle(ARRAY[which], ARRAY[u.state], 'failed', 'no_describe',
+                           '{"sentence": "The device was asked 30 times in a row to describe itself and did not."}', who);
+    RETURN 'failed';
 END $$;
 
 -- --- the sweep: what time, and what others decided, does to steps ---
@@ -620,7 +638,7 @@ DECLARE
     withdrawn bigint[];
 BEGIN
     WITH bad AS MATERIALIZED (
-        SELECT s.id, u.state <> 'active' AS is_over, coalesce(c.state = 'aborting', false) AS aborting,
+        SELECT s.id, u.state NOT IN ('pending', 'waiting', 'active') AS is_over, coalesce(c.state = 'aborting', false) AS aborting,
                b.status = 'withdrawn' AS withdrawn,
                coalesce(step_may_start(s.id), CASE WHEN u.state <> 'active' THEN 'the update is over'
                                                    ELSE 'the device connected anew' END) AS why
@@ -651,11 +669,21 @@ BEGIN
     RETURN QUERY SELECT unnest(stopped);
 END $$;
 
--- A binary that these updates were at is withdrawn: a flash has no other; the rest is planned anew.
+-- A binary that these updates were at is withdrawn: a flash has no other. Where it was a target the release cannot be reached any
+-- more: their campaign stands still for it (campaign_withdrawn) and plans nothing, so it is said here. The rest is planned anew.
 CREATE FUNCTION updates_withdrawn(ids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
 BEGIN
     PERFORM updates_settle(ARRAY(SELECT id FROM device_update WHERE id = ANY (ids) AND kind = 'flash'), ARRAY['active', 'waiting'],
                            'blocked', 'module_withdrawn', '{"sentence": "The binary was withdrawn."}', 'sweep');
+    FOR r IN SELECT w.sentence, w.ids
+               FROM (SELECT campaign_withdrawn(u.release_id) AS sentence, array_agg(u.id) AS ids FROM device_update u
+                      WHERE u.id = ANY (updates_withdrawn.ids) AND u.release_id IS NOT NULL GROUP BY u.release_id) w
+              WHERE w.sentence IS NOT NULL LOOP
+        PERFORM updates_settle(r.ids, ARRAY['active', 'waiting'], 'blocked', 'module_withdrawn', jsonb_build_object(
+            'sentence', r.sentence, 'unblock', 'A release with another binary in its place.'), 'sweep');
+    END LOOP;
     UPDATE device_update SET next_at = now() WHERE id = ANY (ids) AND state = 'active';
 END $$;
 
@@ -776,14 +804,19 @@ DECLARE
     ids bigint[];
 BEGIN
     -- steps that nobody is at, of updates that are over or whose binary was withdrawn
-    WITH stale AS MATERIALIZED (
+    WITH looked AS MATERIALIZED (
+        (SELECT s.id FROM update_step s JOIN device_update u ON u.id = s.update_id
+          WHERE s.state IN ('ready', 'backoff') AND NOT s.is_held AND u.state NOT IN ('pending', 'waiting', 'active') LIMIT 1000)
+        UNION
+        (SELECT n.id FROM module_binary b CROSS JOIN LATERAL ( -- binary by binary: most have no step
+                SELECT s.id FROM update_step s JOIN device_update u ON u.id = s.update_id
+                 WHERE s.module_id = b.id AND s.state IN ('ready', 'backoff') AND u.state IN ('active', 'waiting') LIMIT 1000) n
+          WHERE b.status = 'withdrawn' LIMIT 1000)
+    ), stale AS MATERIALIZED (
         SELECT s.id, u.state IN ('active', 'waiting') AS withdrawn
-          FROM update_step s
-          JOIN device_update u ON u.id = s.update_id
-          JOIN module_binary b ON b.id = s.module_id
+          FROM looked JOIN update_step s USING (id) JOIN device_update u ON u.id = s.update_id
          WHERE s.state IN ('ready', 'backoff')
-           AND (u.state NOT IN ('pending', 'waiting', 'active') OR b.status = 'withdrawn' AND u.state IN ('active', 'waiting'))
-         ORDER BY s.id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
+         ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
     ), moved AS (
         UPDATE update_step s SET state = 'cancelled', rev = s.rev + 1, ended_at = now(),
                                  last_error = CASE WHEN stale.withdrawn THEN 'module_withdrawn' ELSE 'the update is over' END
@@ -792,6 +825,14 @@ BEGIN
     )
     SELECT array_agg(m.update_id) FILTER (WHERE m.withdrawn) INTO ids FROM moved m;
     PERFORM updates_withdrawn(ids);
+    -- between two steps when it was withdrawn
+    PERFORM updates_withdrawn(ARRAY(
+        SELECT u.id FROM campaign c JOIN device_update u ON u.campaign_id = c.id
+         WHERE c.state = 'paused' AND c.pause_reason = 'safety' AND u.state = 'active'
+           AND campaign_withdrawn(c.release_id) IS NOT NULL
+           AND NOT EXISTS (SELECT FROM update_step o WHERE o.update_id = u.id
+                              AND o.state NOT IN ('verified', 'failed', 'lost', 'cancelled'))
+         ORDER BY u.id LIMIT 1000));
     -- between two steps when the campaign was aborted
     PERFORM updates_settle(ARRAY(
         SELECT u.id FROM device_update u JOIN campaign c ON c.id = u.campaign_id
@@ -822,6 +863,16 @@ BEGIN
          WHERE u.state = 'active' AND s.state = 'backoff' AND s.started_at < now() - interval '7 days'
          ORDER BY u.id LIMIT 1000), ARRAY['active'], 'failed', 'transport',
         '{"sentence": "The device did not get the whole file within seven days."}', 'sweep');
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u JOIN update_step s ON s.update_id = u.id
+         WHERE u.state = 'active' AND s.state = 'backoff' AND s.breaks >= 40
+         ORDER BY u.id LIMIT 1000), ARRAY['active'], 'failed', 'transport',
+        '{"sentence": "The way to the device broke 40 times in a row without a byte getting through."}', 'sweep');
+    PERFORM updates_settle(ARRAY(
+        SELECT u.id FROM device_update u
+         WHERE u.state = 'verifying' AND u.verify_until < now() - interval '7 days'
+         ORDER BY u.id LIMIT 1000), ARRAY['verifying'], 'failed', 'no_describe',
+        '{"sentence": "The device had every target, and did not describe itself once more within seven days."}', 'sweep');
     -- strangers are sent nothing
     PERFORM updates_settle(ARRAY(
         SELECT u.id FROM device_update u JOIN device d ON d.id = u.device_id
@@ -901,12 +952,22 @@ END $$;
 CREATE TRIGGER device_hello BEFORE UPDATE OF hello_flags ON device
     FOR EACH ROW EXECUTE FUNCTION on_device_hello(); -- only a Hello names that column
 
--- What waits for a device goes on: it is there, it takes updates again, it will take one whatever its application wants.
+-- What waits for a device goes on: it is there, it takes updates again, it will take one whatever its application wants. A lost one
+-- that is seen gives its place of the disruption budget back. Fleets come online all at once: a device nothing waits for is told by
+-- an index, not by an UPDATE of nothing, whose triggers cost more than all the rest.
 CREATE FUNCTION on_device_wakes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE device_update SET next_at = now()
-     WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'updates_disabled')
-       AND CASE reason WHEN 'offline_since' THEN NEW.online ELSE NEW.updates_enabled IS NOT FALSE OR NEW.updates_forced END;
+    IF EXISTS (SELECT FROM device_update WHERE device_id = NEW.id AND state = 'waiting'
+                  AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled')) THEN
+        UPDATE device_update SET next_at = now()
+         WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen', 'updates_disabled')
+           AND next_at > now()
+           AND CASE reason WHEN 'updates_disabled' THEN NEW.updates_enabled IS NOT FALSE OR NEW.updates_forced ELSE NEW.online END;
+    END IF;
+    IF NEW.online AND NOT OLD.online
+       AND EXISTS (SELECT FROM device_update WHERE device_id = NEW.id AND state = 'lost' AND disrupts) THEN
+        UPDATE device_update SET disrupts = false WHERE device_id = NEW.id AND state = 'lost' AND disrupts;
+    END IF;
     IF NEW.updates_forced AND OLD.updates_forced IS NOT TRUE THEN
         UPDATE update_step s SET next_at = now() FROM device_update u
          WHERE u.device_id = NEW.id AND u.state IN ('active', 'verifying') AND s.update_id = u.id AND s.state = 'backoff';
@@ -1030,7 +1091,7 @@ BEGIN
     IF r.code <> 'ok' THEN
         RETURN r;
     END IF;
-    SELECT * INTO u FROM device_update WHERE id = update AND device_id = r.id;
+    SELECT * INTO u FROM device_update WHERE id = update AND device_id = r.id FOR UPDATE; -- as step_finish
     IF NOT FOUND THEN
         RETURN ROW('not found', NULL, NULL)::change_result;
     ELSIF u.campaign_id IS NOT NULL AND NOT sees_all THEN

@@ -17,10 +17,6 @@ CREATE INDEX device_update_class_due ON device_update (campaign_id, stage_ord, s
 CREATE INDEX device_update_class_begun ON device_update (campaign_id, sig)
  WHERE state IN ('active', 'verifying', 'failed', 'lost');
 CREATE INDEX device_update_ended ON device_update (campaign_id, stage_ord, ended_at) WHERE started_at IS NOT NULL;
--- what a device changes when it comes online
-CREATE INDEX device_update_offline ON device_update (device_id)
- WHERE state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen');
-CREATE INDEX device_update_lost ON device_update (device_id) WHERE state = 'lost' AND disrupts;
 
 -- What the planner found for each inventory class of a campaign.
 CREATE TABLE campaign_class (
@@ -106,11 +102,15 @@ BEGIN
                   FROM (SELECT campaign_id, stage_ord, state, reason, 1 AS n FROM came
                         UNION ALL SELECT campaign_id, stage_ord, state, reason, -1 FROM went) both_sides
                  GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0) x;
-        -- what ends takes a step with it that was only waiting
-        UPDATE update_step s SET state = 'cancelled', rev = s.rev + 1, deadline_at = NULL, ended_at = now()
+        -- what ends takes a step with it that was only waiting; what waits holds it
+        UPDATE update_step s SET
+            state = CASE WHEN is_over THEN 'cancelled' ELSE s.state END, rev = s.rev + is_over::integer,
+            deadline_at = CASE WHEN NOT is_over THEN s.deadline_at END, ended_at = CASE WHEN is_over THEN now() END,
+            is_held = waits
           FROM came n JOIN went o ON o.id = n.id
-         WHERE n.state <> o.state AND n.state NOT IN ('pending', 'waiting', 'active', 'verifying')
-           AND s.update_id = n.id AND s.state IN ('ready', 'backoff');
+         CROSS JOIN LATERAL (SELECT n.state NOT IN ('pending', 'waiting', 'active', 'verifying') AS is_over,
+                                    n.state IN ('pending', 'waiting') AS waits) f
+         WHERE n.state <> o.state AND s.update_id = n.id AND s.state IN ('ready', 'backoff') AND (is_over OR s.is_held <> waits);
     END IF;
     IF counted IS NOT NULL THEN
         PERFORM count_into_stages(counted);
@@ -123,22 +123,6 @@ CREATE TRIGGER device_update_went AFTER DELETE ON device_update REFERENCING OLD 
     FOR EACH STATEMENT EXECUTE FUNCTION device_update_counted();
 CREATE TRIGGER device_update_moved AFTER UPDATE ON device_update REFERENCING OLD TABLE AS went NEW TABLE AS came
     FOR EACH STATEMENT EXECUTE FUNCTION device_update_counted();
-
--- The counting of one move is the trigger's now.
-CREATE OR REPLACE FUNCTION stage_count(campaign bigint, stage smallint, state_name text, n integer) RETURNS void
-    LANGUAGE sql AS $$ SELECT $$;
-
--- A device that comes online is looked at again at once; a lost one that is seen gives its place of the disruption budget
--- back.
-CREATE FUNCTION device_came_online() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE device_update SET next_at = now()
-     WHERE device_id = NEW.id AND state = 'waiting' AND reason IN ('offline_since', 'offline_never_seen') AND next_at > now();
-    UPDATE device_update SET disrupts = false WHERE device_id = NEW.id AND state = 'lost' AND disrupts;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER device_came_online AFTER UPDATE OF online ON device FOR EACH ROW WHEN (NEW.online AND NOT OLD.online)
-    EXECUTE FUNCTION device_came_online();
 
 CREATE FUNCTION class_is_proved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -193,10 +177,10 @@ CREATE FUNCTION iso_time(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PAR
 
 -- --- what people do ---
 
--- By number or by name; NULL: there is none.
+-- By number or by name; a number wins, as with releases. NULL: there is none.
 CREATE FUNCTION campaign_find(which text) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT c.id FROM campaign c WHERE c.name = which OR c.id = CASE WHEN which ~ '^[0-9]{1,18}$' THEN which::bigint END
-     ORDER BY c.name <> which LIMIT 1
+     ORDER BY c.name = which LIMIT 1
 $$;
 
 -- code: ok, not found, stale (rev is the current one), state (detail says what it is in), and those of each call.
@@ -234,9 +218,7 @@ BEGIN
             RETURN ROW('ok', (k.response ->> 'id')::bigint, NULL, 'again')::campaign_result;
         END IF;
     END IF;
-    SELECT * INTO r FROM release
-     WHERE name = which_release OR (which_release ~ '^[0-9]{1,18}$' AND id = which_release::bigint)
-     ORDER BY name = which_release DESC LIMIT 1;
+    SELECT * INTO r FROM release WHERE id = release_find(which_release);
     IF NOT FOUND OR r.state <> 'published' THEN
         DELETE FROM idempotency_key WHERE actor = who AND key = key_text;
         RETURN ROW('release', NULL, NULL, r.state)::campaign_result;
@@ -729,7 +711,7 @@ BEGIN
                                                   lost integer, open integer, tail integer, gone integer, blocked integer)
               ORDER BY j.ord LOOP
         SELECT * INTO g FROM campaign_stage
-         WHERE campaign_id = c.id AND ord = v.ord AND rev = v.rev AND state IN ('running', 'soaking', 'held')
+         WHERE campaign_id = c.id AND ord = v.ord AND rev = v.rev AND state IN ('running', 'soaking', 'held', 'passed')
            FOR NO KEY UPDATE;
         CONTINUE WHEN NOT FOUND;
         said := (v.body - 'ord' - 'rev' - 'kind') || jsonb_build_object('state', v.kind);
@@ -739,6 +721,7 @@ BEGIN
             PERFORM stage_enter(c.id, v.ord, g.state, 'failed', who, said);
             RETURN v.sentence;
         END IF;
+        CONTINUE WHEN g.state = 'passed'; -- whatever comes of its tail but a stop
         CONTINUE WHEN (g.n_ok, g.n_failed, g.n_lost, g.n_open, g.n_tail, g.n_gone, g.n_blocked)
                       IS DISTINCT FROM (v.ok, v.failed, v.lost, v.open, v.tail, v.gone, v.blocked);
         IF v.kind IN ('soaking', 'passed') AND (g.health_at IS NULL OR g.health_at < g.last_success_at

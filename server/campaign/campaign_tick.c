@@ -18,7 +18,8 @@
 #define MOVES_MAX 500  /* devices that one tick lets go */
 #define JOINS_MAX 2000 /* devices that join at a time */
 
-/* Also campaigns that are paused or aborting, whose stages are not judged. */
+/* Also campaigns that are paused or aborting, whose stages are not judged. A stage that passed is: devices of
+ * its tail come later, and may fail. */
 static const struct pg_statement view = {
     .name = "campaign_tick_view",
     .sql = "SELECT c.id, g.ord, g.rev, g.gate, g.n_total, g.n_open, g.n_ok, g.n_current, g.n_failed, "
@@ -28,7 +29,8 @@ static const struct pg_statement view = {
            " c.is_dynamic AND c.state = 'running' AND coalesce(p.joined_at < now() - interval '1 min', true),"
            " c.release_id, CASE WHEN c.is_dynamic THEN c.selector END"
            " FROM campaign c LEFT JOIN campaign_pace p ON p.campaign_id = c.id"
-           " LEFT JOIN campaign_stage g ON g.campaign_id = c.id AND g.state IN ('running', 'soaking', 'held')"
+           " LEFT JOIN campaign_stage g ON g.campaign_id = c.id AND g.state IN ('running', 'soaking', "
+           "'held', 'passed')"
            " AND c.state = 'running'"
            " WHERE c.state IN ('running', 'paused', 'aborting') ORDER BY c.id, g.ord",
     .params = 0,
@@ -143,9 +145,13 @@ static bool join_late_comers(struct campaign_tick *t)
 static void on_moved(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct campaign_tick *t = arg;
-    if (campaign_err_of(err, result, "campaign_tick") != FLEET_OK) {
+    enum fleet_err ferr = campaign_err_of(err, result, "campaign_tick");
+    if (ferr != FLEET_OK) {
         t->failed->value++;
-        rest(t);
+        if (ferr == FLEET_AWAY)
+            rest(t);
+        else /* what Postgres has against one campaign does not stop those after it */
+            next_campaign(t);
         return;
     }
     int64_t moved = pg_int(result, 0, 1);

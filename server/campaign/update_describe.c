@@ -19,6 +19,11 @@ static const struct pg_statement update_verify = {
     .sql = "SELECT update_verify($1::bigint, $2::text)",
     .params = 2,
 };
+static const struct pg_statement update_silent = {
+    .name = "update_silent",
+    .sql = "SELECT update_silent($1::bigint, $2::integer, $3::text)",
+    .params = 3,
+};
 
 void look_end(struct update_look *look)
 {
@@ -78,9 +83,25 @@ static void write_verify(struct update_look *look)
     pg_exec(look->e->pg, &update_verify, params, UPDATE_STATEMENT_MS, PG_RETRY, on_looked, look);
 }
 
+/* It is connected and does not describe itself: counted, so that it ends. A step has a deadline of its own.
+ */
+static void write_silent(struct update_look *look)
+{
+    struct update_number update, rev;
+    struct pg_param params[] = {update_int(&update, look->update_id), update_int(&rev, look->update_rev),
+                                pg_text(look->e->who)};
+    look->e->pending_count++;
+    pg_exec(look->e->pg, &update_silent, params, UPDATE_STATEMENT_MS, PG_AGAIN, on_looked, look);
+}
+
 static void on_described(void *arg, enum device_ask ask)
 {
     struct update_look *look = arg;
+    bool is_silent = ask == DEVICE_NO_ANSWER || ask == DEVICE_SAID_ERROR;
+    if (!look->e->stopped && is_silent && look->kind != LOOK_STEP) {
+        write_silent(look);
+        return;
+    }
     if (ask != DEVICE_ANSWERED || look->e->stopped) {
         look_end(look);
         return;

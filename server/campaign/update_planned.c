@@ -89,7 +89,8 @@ static void on_planned(void *arg, enum fleet_err err, const struct planner_answe
     struct update_look *look = arg;
     struct planned p = {.outcome = "blocked"};
     look->e->pending_count--;
-    if (look->e->closed || (err != FLEET_OK && err != FLEET_CONFLICT)) { /* it is given out again */
+    /* Given out again: Postgres is away, or a rule is wrong, which is no fault of the devices. */
+    if (look->e->closed || (err != FLEET_OK && err != FLEET_CONFLICT)) {
         look_end(look);
         return;
     }

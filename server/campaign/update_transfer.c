@@ -178,7 +178,10 @@ void run_send(struct update_run *run)
                                         .function = run->blob->function};
     run->transfer = device_update_start(device, &order, &transfer_ops, run, &why);
     if (!run->transfer) {
-        run_tell(run, "unfit", why, 0, true);
+        if (device_update_fits(device, &order))
+            run_tell(run, "not_here", why, 0, false);
+        else
+            run_tell(run, "unfit", why, 0, true);
         return;
     }
     run_enter(run, RUN_SENDING);

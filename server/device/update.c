@@ -300,12 +300,17 @@ static uint16_t choose_chunk_bytes(const struct device *device)
     return bytes < least ? 0 : (uint16_t)bytes;
 }
 
-static const char *why_not(const struct device *device, const struct device_update_order *order)
+static const char *why_not_now(const struct device *device)
 {
     if (device->state != LINK_NAMED || !device->online || device->quarantined)
         return "the device is not connected";
     if (device->update != NULL)
         return "the device has an update already";
+    return NULL;
+}
+
+static const char *why_never(const struct device *device, const struct device_update_order *order)
+{
     if (order->data_len == 0)
         return "the file is empty";
     if (order->data_len > UINT32_MAX || order->data_len > MODULE_FILE_MAX_BYTES ||
@@ -318,12 +323,19 @@ static const char *why_not(const struct device *device, const struct device_upda
     return NULL;
 }
 
+bool device_update_fits(const struct device *device, const struct device_update_order *order)
+{
+    return why_never(device, order) == NULL;
+}
+
 struct device_update *device_update_start(struct device *device, const struct device_update_order *order,
                                           const struct device_update_ops *ops, void *arg, const char **why)
 {
     char name[DEVICE_ID_TEXT_SIZE];
 
-    *why = why_not(device, order);
+    *why = why_not_now(device);
+    if (*why == NULL)
+        *why = why_never(device, order);
     if (*why != NULL)
         return NULL;
     struct device_update *update = mem_alloc(sizeof(*update));

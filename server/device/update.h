@@ -62,8 +62,10 @@ struct device_update_ops {
 };
 
 struct device_update;
-/* NULL with a static sentence in why, and no callback: not connected, has an update already, too large for
- * it, a kind of file it does not take. */
+/* False: the device would never take it: too large for it, a kind of file it does not take. */
+bool device_update_fits(const struct device *device, const struct device_update_order *order);
+/* NULL with a static sentence in why, and no callback: it does not fit; or not now: not connected, has an
+ * update already, too many messages wait for it. */
 must_check struct device_update *device_update_start(struct device *device,
                                                      const struct device_update_order *order,
                                                      const struct device_update_ops *ops, void *arg,

@@ -274,7 +274,7 @@ static void on_book(void *arg, enum pg_err err, const struct pg_result *result)
     if (!job->book) {
         if (!job->rules)
             log_error("plan.refused release=%s why=%s", job->release, why);
-        refuse(job, job->rules ? FLEET_INVALID : FLEET_CONFLICT, "%s", why);
+        refuse(job, FLEET_INVALID, "%s", why);
         return;
     }
     if (!job->rules)

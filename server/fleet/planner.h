@@ -40,7 +40,8 @@ struct planner_answer {
 };
 
 /* err: FLEET_NOT_FOUND (why says whether it is the device or the release), FLEET_CONFLICT (the release is
- * a withdrawn one), FLEET_FORBIDDEN, FLEET_AWAY, FLEET_FAULT; answer is NULL then and why a sentence or "".
+ * a withdrawn one), FLEET_INVALID (a rule cannot be planned with), FLEET_FORBIDDEN, FLEET_AWAY, FLEET_FAULT;
+ * answer is NULL then and why a sentence or "".
  */
 typedef void planner_device_fn(void *arg, enum fleet_err err, const struct planner_answer *answer,
                                const char *why);

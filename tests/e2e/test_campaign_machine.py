@@ -2,6 +2,7 @@
 people, by ticks, by devices and by the engine of steps: one live update a device, counters that are counts, no way out of an
 end, a deadline for every step that is under way, and an event for every move."""
 
+import concurrent.futures
 import os
 import random
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from harness import fleet_rows
 from harness.postgres import _program
+from harness.waiting import wait_until
 
 WALKS = int(os.environ.get("CYAN_TEST_WALKS", 4))
 STEPS = 400
@@ -245,3 +247,31 @@ def test_no_walk_breaks_what_must_hold(sql, seed):
     moves = {tuple(row) for row in sql("SELECT DISTINCT kind, from_state, to_state FROM update_event")}
     assert {("update", "pending", "active"), ("campaign", "approved", "running"), ("stage", "pending", "running")} <= moves
     assert len(moves) >= 15, sorted(moves)  # it went somewhere
+
+
+@pytest.mark.parametrize("first", ["cancel", "finish"])
+def test_of_a_cancel_and_a_finish_the_first_counts(postgres, database, sql, first):
+    """The second waits for the first, and finds that it is too late: nothing is cancelled that is applied."""
+    fleet_rows.seed(lambda text: [sql(one) for one in text.split(";") if one.strip()])
+    fleet_rows.add_devices(lambda text: [sql(one) for one in text.split(";\n") if one.strip()], 1, 1)
+    device = fleet_rows.device_id(1)
+    assert sql(f"SELECT code FROM create_flash(NULL, 'ann', true, '{device}', 1)") == [["ok"]]
+    assert sql(f"SELECT job FROM update_claim({fleet_rows.NODE}, 1, 1, 60)") == [["start"]]
+    assert sql(f"SELECT said FROM step_check(1, 1, {fleet_rows.NODE})") == [["start"]]
+    assert sql(f"SELECT said FROM step_transfer(1, 2, {fleet_rows.NODE}, 0)") == [["ok"]]
+    orders = {"cancel": (f"SELECT code FROM cancel_update(NULL, 'ann', true, '{device}', 1)", [["ok"]], "cancelled"),
+              "finish": (f"SELECT said FROM step_finish(1, 3, {fleet_rows.NODE}, 1, 1)", [["finish"]], "active")}
+    early = orders.pop(first)
+    late, = orders.values()
+    one, other = Session(postgres.conninfo(database)), Session(postgres.conninfo(database))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        one("BEGIN")
+        assert one(early[0]) == early[1]
+        waiting = pool.submit(other, late[0])
+        wait_until(lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                               " AND wait_event_type = 'Lock'") == [["1"]], "the second waits")
+        one("COMMIT")
+        assert waiting.result() == [["held"]]
+    one.close()
+    other.close()
+    assert sql("SELECT state FROM device_update") == [[early[2]]]

@@ -279,6 +279,40 @@ def test_offline_devices_hold_up_nobody_and_come_later(story):
     check_counters(story.query)
 
 
+def test_a_number_is_a_number_before_it_is_a_name(story):
+    add_devices(story.query, 1, 1)
+    story.query("INSERT INTO release (name, state, created_by, published_at) VALUES ('1', 'published', 'seed', now())")
+    campaign = story.create(release="1")
+    assert campaign["release"] == {"id": 1, "name": "2026.11"}
+    story.create(name=str(campaign["id"]))
+    assert story.read(campaign)["name"] == "first"
+
+
+def test_a_tail_that_fails_stops_it(story):
+    add_devices(story.query, 1, 10)
+    add_devices(story.query, 11, 14, online=False)
+    campaign = story.begin(stages=[{"percent": 100, "gate": {**QUICK, "max_lost": 1}}])
+    story.wait_count(campaign, "active", 10)
+    finish(story.query, campaign["id"])
+    story.wait_stage(campaign, 0, "passed")
+    story.query(f"UPDATE device SET online = true WHERE id = decode('{device_id(11)}', 'hex')")
+    story.wait_count(campaign, "active", 1)
+    finish(story.query, campaign["id"], "lost")
+    ended = story.wait_state(campaign, "aborted")
+    assert "never came back" in ended["why"] and ended["stages"][0]["state"] == "failed"
+    assert story.count(campaign, "cancelled") == 3  # the others of the tail are spared
+    check_counters(story.query)
+
+
+def test_what_postgres_refuses_of_one_campaign_stops_no_other(story):
+    add_devices(story.query, 1, 2)
+    one = story.begin(name="one", selector={"names": ["d1"]}, stages=[{"percent": 100, "gate": {**QUICK, "allow_small_canary": True}}])
+    story.wait_count(one, "active", 1)
+    story.query(f"UPDATE campaign SET limits = '{{\"transfers\": \"many\"}}' WHERE id = {one['id']}")
+    two = story.begin(name="two", selector={"names": ["d2"]})
+    story.wait_count(two, "active", 1)
+
+
 def test_a_device_is_in_one_campaign_at_a_time(story):
     add_devices(story.query, 1, 4)
     one = story.begin(name="one")

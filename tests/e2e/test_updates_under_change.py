@@ -86,6 +86,8 @@ def test_what_is_withdrawn_in_mid_transfer_is_not_applied(one):
     paused = argons.rollout.wait(argons.campaign, "paused")
     assert paused["pause_reason"] == "safety" and "withdrawn" in paused["why"], paused
     wait_until(lambda: argons.cyand.query("SELECT state FROM update_step") == [["cancelled"]], "its step is cancelled")
+    row = argons.rollout.of(argons.campaign, argons.device)
+    assert (row["state"], row["reason"]) == ("blocked", "module_withdrawn") and "it bricks" in row["sentence"], row
     hold_for(2, lambda: not argons.swarm.truth("applied"))
     assert argons.runs(argons.device, "b0") == 2700
     argons.rollout.check_books()

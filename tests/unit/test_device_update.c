@@ -593,6 +593,7 @@ static void test_nothing_disturbs(void **state)
     struct device_update_order order = {sim.file, sim.file_bytes, sim.sha256, 5};
     assert_null(device_update_start(device, &order, &sim_ops, &sim, &why));
     assert_string_equal(why, "the device has an update already");
+    assert_true(device_update_fits(device, &order)); /* it may be tried again */
     sim.hold_at_bytes = 0;
     sim_run(600000);
     assert_whole();
@@ -609,6 +610,7 @@ static void test_why_not(void **state)
     order.data_len = 1536001; /* its Hello says 1536000 */
     assert_null(device_update_start(sim_device(), &order, &sim_ops, &sim, &why));
     assert_string_equal(why, "the file is larger than the device takes");
+    assert_false(device_update_fits(sim_device(), &order));
     order.data_len = 1000;
     bench.on_sent = NULL;
     sim_says_hello("40020002b168ff000d000300f6000d000ce00fce68ffffffff00000001183801f400177000"

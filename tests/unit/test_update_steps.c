@@ -640,6 +640,161 @@ static void test_an_offline_device_holds_no_place(void **state)
     assert_string_equal(claim(), "start");
 }
 
+/* A step of a campaign's update, claimed and transferring. */
+static long campaign_transfer(long module, long *update)
+{
+    *update = update_to(module, "{}");
+    assert_string_equal(claim(), "plan");
+    assert_string_equal(planned(*update, "steps", module), "step");
+    long step = atol(ask("SELECT max(id) FROM update_step"));
+    assert_string_equal(claim(), "start");
+    assert_says("start", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
+    assert_says("ok", "SELECT said FROM step_transfer(%ld, %d, 0, 0)", step, rev_of(step));
+    return step;
+}
+
+/* The campaign stands still for it, so nothing is planned any more: the device is told of all the same. */
+static void test_a_withdrawn_target_is_said_while_its_campaign_stands_still(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long update, module = binary(BOOTLOADER, 0, 3100), step = campaign_transfer(module, &update);
+    ask("UPDATE module_binary SET status = 'withdrawn', withdrawn_reason = 'It bricks.' RETURNING 1");
+    ask("UPDATE campaign SET state = 'paused', pause_reason = 'safety' RETURNING 1");
+    sweep();
+    assert_string_equal(state_of(step), "cancelled");
+    assert_string_equal(update_of(step), "blocked module_withdrawn");
+    assert_says("t", "SELECT detail ->> 'sentence' LIKE '%%It bricks.' FROM device_update");
+    assert_says("0 1", "SELECT n_open || ' ' || n_blocked FROM campaign_stage");
+}
+
+static void test_a_withdrawn_target_is_said_between_two_steps(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    (void)update_to(binary(BOOTLOADER, 0, 3100), "{}");
+    ask("UPDATE module_binary SET status = 'withdrawn' RETURNING 1");
+    ask("UPDATE campaign SET state = 'paused', pause_reason = 'safety' RETURNING 1");
+    sweep();
+    assert_says("blocked module_withdrawn", "SELECT state || ' ' || reason FROM device_update");
+}
+
+static void test_a_silent_device_is_not_asked_for_ever(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long module = binary(BOOTLOADER, 0, 3100), update = update_to(module, "{}");
+    for (int i = 0; i < 29; i++)
+        assert_says("active", "SELECT update_silent(%ld, 0, 'node/0')", update);
+    assert_says("gone", "SELECT update_silent(%ld, 1, 'node/0')", update); /* of another rev */
+    assert_string_equal(planned(update, "steps", module), "step");         /* it spoke: counted anew */
+    for (int i = 0; i < 29; i++)
+        assert_says("active", "SELECT update_silent(%ld, 0, 'node/0')", update);
+    assert_says("failed", "SELECT update_silent(%ld, 0, 'node/0')", update);
+    assert_says("failed no_describe", "SELECT state || ' ' || reason FROM device_update");
+    assert_says("cancelled", "SELECT state FROM update_step");
+}
+
+/* Nothing that begins goes on without end, though no byte of it ever moved. */
+static void test_what_never_gets_through_ends(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    for (int i = 0; i < 40; i++) {
+        assert_string_equal(update_of(step), "active");
+        ask("UPDATE update_step SET next_at = now() RETURNING 1");
+        assert_string_equal(claim(), "start");
+        assert_says("backoff",
+                    "SELECT said FROM step_ended(%ld, %d, 0, 'no_describe', 0, '', false, 0, 0, " SETTINGS
+                    ")",
+                    step, rev_of(step));
+        if (i < 39)
+            sweep();
+    }
+    sweep();
+    assert_string_equal(update_of(step), "failed transport");
+    assert_string_equal(state_of(step), "cancelled");
+}
+
+static void test_an_echo_is_not_waited_for_for_ever(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long module = binary(BOOTLOADER, 0, 3100), update = update_to(module, "{}");
+    ask("UPDATE campaign SET mode = 'forced' RETURNING 1");
+    ask("UPDATE device SET updates_enabled = false RETURNING 1");
+    assert_string_equal(planned(update, "steps", module), "step");
+    long step = atol(ask("SELECT max(id) FROM update_step"));
+    for (int i = 0; i < 40; i++) {
+        ask("UPDATE update_step SET next_at = now() RETURNING 1");
+        assert_string_equal(claim(), "start");
+        assert_says("force", "SELECT said FROM step_check(%ld, %d, 0)", step, rev_of(step));
+    }
+    sweep();
+    assert_string_equal(update_of(step), "failed transport");
+}
+
+static void test_a_flash_of_a_device_that_goes_away_ends(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    ask("UPDATE device SET online = false, last_heard = now() - interval '1 hour' RETURNING 1");
+    ask("UPDATE device_update SET started_at = now() - interval '1 hour' RETURNING 1");
+    sweep();
+    assert_string_equal(update_of(step), "waiting offline_since");
+    ask("UPDATE device_update SET created_at = now() - interval '8 days' RETURNING 1");
+    sweep();
+    assert_string_equal(update_of(step), "cancelled too_late");
+    assert_string_equal(state_of(step), "cancelled");
+}
+
+static void test_one_that_leaves_while_it_is_verified_is_no_success(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    (void)update_to(binary(BOOTLOADER, 0, 3100), "{\"verify_s\": 60}");
+    ask("UPDATE device_update SET state = 'verifying', verify_until = now() - interval '6 days' RETURNING 1");
+    ask("UPDATE device SET online = false RETURNING 1");
+    sweep();
+    assert_says("verifying", "SELECT state FROM device_update");
+    ask("UPDATE device_update SET verify_until = now() - interval '8 days' RETURNING 1");
+    sweep();
+    assert_says("failed no_describe", "SELECT state || ' ' || reason FROM device_update");
+}
+
+/* A million that are away are not looked at each second: their steps are in no index of what is due. */
+static void test_steps_of_updates_that_wait_are_held(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    assert_says("f", "SELECT is_held FROM update_step");
+    ask("SELECT updates_settle(ARRAY(SELECT id FROM device_update), ARRAY['active'], 'waiting', "
+        "'offline_never_seen', NULL, 'x')");
+    assert_says("t", "SELECT is_held FROM update_step");
+    ask("UPDATE device SET online = false RETURNING 1");
+    ask("UPDATE device_update SET next_at = now() + interval '1 hour' RETURNING 1");
+    ask("UPDATE device SET online = true RETURNING 1"); /* looked at at once */
+    sweep();
+    assert_string_equal(update_of(step), "active");
+    assert_says("f", "SELECT is_held FROM update_step");
+    assert_string_equal(claim(), "start");
+}
+
+/* Put aside at the moment it was claimed: a flash has no other step, so it is not thrown away. */
+static void test_a_claim_of_an_update_that_waits_is_given_back(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    argon(fx, 1, 1005);
+    long step = flash(binary(BOOTLOADER, 0, 3100));
+    assert_string_equal(claim(), "start");
+    ask("UPDATE device_update SET state = 'waiting', reason = 'offline_since' RETURNING 1");
+    sweep();
+    assert_string_equal(state_of(step), "backoff");
+}
+
 static void test_safe_mode_is_healed(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -763,6 +918,15 @@ int main(void)
         TEST(test_a_pause_stops_and_an_abort_cancels),
         TEST(test_the_disruption_budget_holds_a_finish),
         TEST(test_an_offline_device_holds_no_place),
+        TEST(test_a_withdrawn_target_is_said_while_its_campaign_stands_still),
+        TEST(test_a_withdrawn_target_is_said_between_two_steps),
+        TEST(test_a_silent_device_is_not_asked_for_ever),
+        TEST(test_what_never_gets_through_ends),
+        TEST(test_an_echo_is_not_waited_for_for_ever),
+        TEST(test_a_flash_of_a_device_that_goes_away_ends),
+        TEST(test_one_that_leaves_while_it_is_verified_is_no_success),
+        TEST(test_steps_of_updates_that_wait_are_held),
+        TEST(test_a_claim_of_an_update_that_waits_is_given_back),
         TEST(test_safe_mode_is_healed),
         TEST(test_random_walk),
     };
