@@ -172,11 +172,17 @@ static void add_part(struct grid *grid, const struct module_part *part)
     grid_addf(grid, "%s (%u)", platform, part->platform_id);
     grid_add(grid, "module");
     grid_add(grid, name);
+    grid_add(grid, "index");
+    grid_addf(grid, "%u", part->index);
     grid_add(grid, "version");
     if (part->has_header)
         grid_addf(grid, "%u", part->version);
     else
         grid_add(grid, "none: a binary of before modules");
+    if (part->dependency_count == 0) {
+        grid_add(grid, "needs");
+        grid_add(grid, "nothing");
+    }
     add_needs(grid, part);
     if (part->has_product) {
         grid_add(grid, "product");
