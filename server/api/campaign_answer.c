@@ -65,7 +65,7 @@ void campaign_answer_text(void *arg, enum fleet_err err, const char *text)
 
 /* --- outcomes --- */
 
-/* What stands in the way, by the codes of migrations/0013. %s: the detail. */
+/* What stands in the way, by the codes of migrations/0014. %s: the detail. */
 static const struct {
     const char *code;
     unsigned status;

@@ -4,7 +4,7 @@
  *             running, paused, and what was not started -> aborting -> aborted      running -> completed
  *   stage:    pending -> running -> soaking -> passed      held: the gate says why      failed: aborts
  *
- * All state is in Postgres (migrations/0013_campaign.sql); every call here is one statement there, or a few
+ * All state is in Postgres (migrations/0014 and 0015); every call here is one statement there, or a few
  * for planning. Each answers exactly once, from the loop, never from inside the call; what it hands over is
  * valid during the callback. `which` is the number or the name of a campaign.
  * Ownership: made by node.c; borrows all it is given, which outlives it. Loop thread only. */
@@ -66,7 +66,7 @@ void campaign_export(struct campaigns *c, const char *which, int64_t past, bool 
 
 /* --- changing: one transaction with its audit row --- */
 
-/* code: `ok`, `not found`, `stale`, `state` and others (migrations/0013); rev: the current one; detail: "" or
+/* code: `ok`, `not found`, `stale`, `state` and others (migrations/0014); rev: the current one; detail: "" or
  * what code says about it. Only when err is FLEET_OK; FLEET_INVALID: detail is what is wrong with the
  * request. */
 struct campaign_outcome {
