@@ -22,7 +22,8 @@ void campaign_devices_list(struct http_request *r)
                                      .reason = http_request_query(r, "reason")};
 
     if (campaign_answer_read_page(r, &filter))
-        campaign_list_devices(r->api->campaigns, http_request_param(r, 0), &filter, campaign_answer_text, r);
+        campaign_list_devices(r->api->campaigns, http_request_param(r, "campaign"), &filter,
+                              campaign_answer_text, r);
 }
 
 /* --- events: lines of JSON; ?after=ID&wait_s=N waits for the next --- */
@@ -43,8 +44,8 @@ void campaign_events_read(struct http_request *r)
 
     if (campaign_answer_read_number(r, "after", INT64_MAX, &past) &&
         campaign_answer_read_number(r, "wait_s", WAIT_MAX_S, &wait_s))
-        campaign_read_events(r->api->campaigns, http_request_param(r, 0), past, (uint32_t)wait_s * 1000,
-                             on_events, r);
+        campaign_read_events(r->api->campaigns, http_request_param(r, "campaign"), past,
+                             (uint32_t)wait_s * 1000, on_events, r);
 }
 
 /* --- export: a slice at a time; X-Next-After is where the next begins --- */
@@ -89,5 +90,5 @@ void campaign_export_read(struct http_request *r)
     if (!campaign_answer_read_number(r, "after", INT64_MAX, &past))
         return;
     e->has_head = e->as_csv && past == 0;
-    campaign_export(r->api->campaigns, http_request_param(r, 0), past, e->as_csv, on_slice, r);
+    campaign_export(r->api->campaigns, http_request_param(r, "campaign"), past, e->as_csv, on_slice, r);
 }

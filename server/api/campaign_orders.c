@@ -19,7 +19,7 @@ static bool read_order(struct http_request *r, struct campaign_order *order)
 {
     enum field reason;
 
-    *order = (struct campaign_order){.actor = &r->actor, .which = http_request_param(r, 0)};
+    *order = (struct campaign_order){.actor = &r->actor, .which = http_request_param(r, "campaign")};
     if (body_get_int(&r->body, "rev", &order->rev) != FIELD_OK || order->rev < 0 || order->rev > INT32_MAX) {
         respond_bad_field(r, "rev", "must be the rev of the campaign as you saw it.");
         return false;
@@ -102,7 +102,7 @@ void campaign_plan_order(struct http_request *r)
 /* Which one; -1: no number of a stage. */
 static int stage_of(const struct http_request *r)
 {
-    const char *text = http_request_param(r, 1);
+    const char *text = http_request_param(r, "stage");
 
     if (*text == '\0' || strlen(text) > 3 || strspn(text, "0123456789") != strlen(text))
         return -1;

@@ -28,12 +28,12 @@ void campaigns_list(struct http_request *r)
 
 void campaigns_read(struct http_request *r)
 {
-    campaign_read(r->api->campaigns, http_request_param(r, 0), campaign_answer_text, r);
+    campaign_read(r->api->campaigns, http_request_param(r, "campaign"), campaign_answer_text, r);
 }
 
 void campaigns_progress(struct http_request *r)
 {
-    campaign_read_progress(r->api->campaigns, http_request_param(r, 0), campaign_answer_text, r);
+    campaign_read_progress(r->api->campaigns, http_request_param(r, "campaign"), campaign_answer_text, r);
 }
 
 /* --- a new one --- */

@@ -214,7 +214,7 @@ static void on_cancelled(void *arg, enum fleet_err err)
 
 void updates_cancel(struct http_request *r)
 {
-    const char *text = http_request_param(r, 1);
+    const char *text = http_request_param(r, "update");
 
     if (*text == '\0' || strlen(text) > 15 || strspn(text, "0123456789") != strlen(text))
         respond_error(r, 404, "No such update.");

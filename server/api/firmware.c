@@ -113,7 +113,7 @@ void firmware_upload(struct http_request *r)
 /* Answers 404 when it is no number that a binary can have. */
 static bool read_id(struct http_request *r, int64_t *id)
 {
-    const char *text = http_request_param(r, 0);
+    const char *text = http_request_param(r, "firmware");
     size_t len = strlen(text);
 
     if (len == 0 || len > ID_DIGITS_MAX || strspn(text, "0123456789") != len) {

@@ -109,7 +109,7 @@ void function_call(struct http_request *r)
 {
     struct call *call = http_request_scratch(r, sizeof(*call));
 
-    call->function = http_request_param(r, 1);
+    call->function = http_request_param(r, "function");
     if (reached_is_reserved(call->function))
         respond_error(r, 404, "There is nothing at this path.");
     else if (read_argument(r, &call->argument))

@@ -1,4 +1,4 @@
-/* handlers.h: the resources of the REST interface, one file each. See route.c for their paths. */
+/* handlers.h: the resources of the REST interface, one file each. See routes.c for their paths. */
 #ifndef CYAN_API_HANDLERS_H
 #define CYAN_API_HANDLERS_H
 

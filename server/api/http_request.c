@@ -453,14 +453,14 @@ void http_request_abandon(struct http_request *r)
     resume(r);
 }
 
-const char *http_request_param(const struct http_request *r, size_t index)
+const char *http_request_param(const struct http_request *r, const char *name)
 {
-    return route_param(r->route, &r->target, index);
+    return route_param(r->route, &r->target, name);
 }
 
 const char *http_request_device(struct http_request *r)
 {
-    const char *text = http_request_param(r, 0);
+    const char *text = http_request_param(r, "device");
     struct device_id id;
 
     if (!device_id_parse(&id, text, strlen(text)))

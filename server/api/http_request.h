@@ -105,8 +105,8 @@ void http_request_allowed(struct http_request *r);
 void http_request_abandon(struct http_request *r);
 
 /* For handlers. */
-const char *http_request_param(const struct http_request *r,
-                               size_t index); /* the index-th `:part` of the route */
+/* The segment that stands for `:name` in the route's pattern, which has one. */
+const char *http_request_param(const struct http_request *r, const char *name);
 /* A device named in the path: ids in lower case, as the fleet keeps them. */
 const char *http_request_device(struct http_request *r);
 const char *http_request_query(const struct http_request *r, const char *name); /* NULL when absent */

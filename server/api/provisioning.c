@@ -104,7 +104,7 @@ static bool read_product(struct http_request *r, struct enrolment *e)
 void provisioning_create(struct http_request *r)
 {
     struct enrolment *e = http_request_scratch(r, sizeof(*e));
-    const char *text = http_request_param(r, 0);
+    const char *text = http_request_param(r, "device");
 
     if (!device_id_parse(&e->id, text, strlen(text))) {
         respond_error(r, 400, "The device in the path must be an id: 24 hex digits.");

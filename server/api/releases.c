@@ -185,12 +185,13 @@ void release_edit(struct http_request *r)
     struct draft *d = http_request_scratch(r, sizeof(*d));
 
     if (read_draft(r, d, false))
-        fleet_edit_release(r->api->fleet, &r->actor, http_request_param(r, 0), &d->change, on_release, r);
+        fleet_edit_release(r->api->fleet, &r->actor, http_request_param(r, "release"), &d->change, on_release,
+                           r);
 }
 
 void release_publish(struct http_request *r)
 {
-    fleet_publish_release(r->api->fleet, &r->actor, http_request_param(r, 0), on_release, r);
+    fleet_publish_release(r->api->fleet, &r->actor, http_request_param(r, "release"), on_release, r);
 }
 
 void release_withdraw(struct http_request *r)
@@ -198,14 +199,15 @@ void release_withdraw(struct http_request *r)
     const char *reason;
 
     if (module_json_reason(r, &reason))
-        fleet_withdraw_release(r->api->fleet, &r->actor, http_request_param(r, 0), reason, on_release, r);
+        fleet_withdraw_release(r->api->fleet, &r->actor, http_request_param(r, "release"), reason, on_release,
+                               r);
 }
 
 /* --- reading --- */
 
 void release_read(struct http_request *r)
 {
-    fleet_get_release(r->api->fleet, http_request_param(r, 0), on_release, r);
+    fleet_get_release(r->api->fleet, http_request_param(r, "release"), on_release, r);
 }
 
 struct page {

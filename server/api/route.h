@@ -18,6 +18,7 @@ struct route {
     const char *method;
     const char *pattern; /* `/v1/devices/:device`: a part with a colon matches any one segment */
     enum route_access access;
+    const char *scope; /* `devices:list`: what a token with scopes must have; NULL on public routes */
     route_handler *handle;
 };
 
@@ -34,7 +35,9 @@ must_check enum route_match route_find(const struct route **route, const char *m
                                        const struct target *target, char allow[ROUTE_ALLOW_SIZE]);
 /* The largest file that it takes in a part of a multipart body; 0: it takes none. */
 size_t route_file_max_bytes(const struct route *route);
-/* The index-th segment that stands for a part with a colon; NULL when there are fewer. */
-const char *route_param(const struct route *route, const struct target *target, size_t index);
+/* The segment that stands for the part `:name`; NULL when the pattern has none. */
+const char *route_param(const struct route *route, const struct target *target, const char *name);
+/* Every row, in order; NULL beyond the last. */
+const struct route *route_at(size_t index);
 
 #endif

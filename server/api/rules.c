@@ -69,7 +69,7 @@ void rules_create(struct http_request *r)
 
 void rules_change(struct http_request *r)
 {
-    const char *code = http_request_param(r, 0),
+    const char *code = http_request_param(r, "code"),
                *other = json_string_value(json_object_get(r->body.fields, "code"));
     const json_t *rev = json_object_get(r->body.fields, "rev");
 
@@ -102,5 +102,5 @@ void rules_test(struct http_request *r)
 {
     if (!check_fields(r))
         return;
-    fleet_test_rule(r->api->fleet, http_request_param(r, 0), r->body.fields, on_tested, r);
+    fleet_test_rule(r->api->fleet, http_request_param(r, "code"), r->body.fields, on_tested, r);
 }

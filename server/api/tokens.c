@@ -114,7 +114,7 @@ void tokens_revoke_all(struct http_request *r)
 
 void tokens_revoke(struct http_request *r)
 {
-    const char *token = http_request_param(r, 0);
+    const char *token = http_request_param(r, "token");
 
     if (strlen(token) > HTTP_REQUEST_TOKEN_MAX)
         respond_token_err(r, FLEET_NOT_FOUND);

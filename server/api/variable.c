@@ -154,7 +154,7 @@ void variable_read(struct http_request *r)
 {
     struct reading *reading = http_request_scratch(r, sizeof(*reading));
 
-    reading->variable = http_request_param(r, 1);
+    reading->variable = http_request_param(r, "variable");
     if (reached_is_reserved(reading->variable))
         respond_error(r, 404, "There is nothing at this path.");
     else

@@ -1,0 +1,77 @@
+/* routes.c: every path this server answers. */
+#include "api/route.h"
+
+#include "api/handlers.h"
+
+/* Literal parts before `:part` ones of the same depth. */
+static const struct route routes[] = {
+    {"GET", "/health", ROUTE_PUBLIC, NULL, health_read},
+    {"GET", "/metrics", ROUTE_PUBLIC, NULL, metrics_read},
+    {"GET", "/v1/access_tokens", ROUTE_OWNER, "tokens:list", tokens_list},
+    {"DELETE", "/v1/access_tokens", ROUTE_OWNER, "tokens:revoke", tokens_revoke_all},
+    {"GET", "/v1/access_tokens/current", ROUTE_OWNER, "tokens:get", tokens_read_current},
+    {"DELETE", "/v1/access_tokens/current", ROUTE_OWNER, "tokens:revoke", tokens_revoke_current},
+    {"DELETE", "/v1/access_tokens/:token", ROUTE_PUBLIC, NULL,
+     tokens_revoke}, /* holding it is the right to (rest-api 0.3) */
+    {"GET", "/v1/campaigns", ROUTE_OPERATOR, "campaigns:list", campaigns_list},
+    {"POST", "/v1/campaigns", ROUTE_OPERATOR, "campaigns:create", campaigns_create},
+    {"GET", "/v1/campaigns/:campaign", ROUTE_OPERATOR, "campaigns:get", campaigns_read},
+    {"POST", "/v1/campaigns/:campaign/abort", ROUTE_OPERATOR, "campaigns:manage", campaign_abort},
+    {"POST", "/v1/campaigns/:campaign/approve", ROUTE_OPERATOR, "campaigns:approve", campaign_approve},
+    {"POST", "/v1/campaigns/:campaign/archive", ROUTE_OPERATOR, "campaigns:manage", campaign_archive},
+    {"GET", "/v1/campaigns/:campaign/devices", ROUTE_OPERATOR, "campaigns:get", campaign_devices_list},
+    {"GET", "/v1/campaigns/:campaign/events", ROUTE_OPERATOR, "campaigns:get", campaign_events_read},
+    {"POST", "/v1/campaigns/:campaign/exclude", ROUTE_OPERATOR, "campaigns:manage", campaign_exclude_order},
+    {"GET", "/v1/campaigns/:campaign/export", ROUTE_OPERATOR, "campaigns:get", campaign_export_read},
+    {"POST", "/v1/campaigns/:campaign/pause", ROUTE_OPERATOR, "campaigns:manage", campaign_pause},
+    {"POST", "/v1/campaigns/:campaign/plan", ROUTE_OPERATOR, "campaigns:plan", campaign_plan_order},
+    {"GET", "/v1/campaigns/:campaign/progress", ROUTE_OPERATOR, "campaigns:get", campaigns_progress},
+    {"POST", "/v1/campaigns/:campaign/resume", ROUTE_OPERATOR, "campaigns:manage", campaign_resume},
+    {"POST", "/v1/campaigns/:campaign/retry", ROUTE_OPERATOR, "campaigns:manage", campaign_retry_order},
+    {"POST", "/v1/campaigns/:campaign/start", ROUTE_OPERATOR, "campaigns:manage", campaign_start},
+    {"POST", "/v1/campaigns/:campaign/submit", ROUTE_OPERATOR, "campaigns:manage", campaign_submit},
+    {"POST", "/v1/campaigns/:campaign/stages/:stage/resume", ROUTE_OPERATOR, "campaigns:manage",
+     campaign_stage_resume},
+    {"POST", "/v1/campaigns/:campaign/stages/:stage/skip", ROUTE_OPERATOR, "campaigns:manage",
+     campaign_stage_skip},
+    {"POST", "/v1/campaigns/:campaign/stages/:stage/widen", ROUTE_OPERATOR, "campaigns:manage",
+     campaign_stage_widen},
+    {"GET", "/v1/devices", ROUTE_OWNER, "devices:list", devices_list},
+    {"POST", "/v1/devices", ROUTE_OWNER, "devices:claim", device_claim},
+    {"POST", "/v1/devices/events", ROUTE_OWNER, "events:send", events_publish},
+    {"GET", "/v1/devices/:device", ROUTE_OWNER, "devices:get", device_read},
+    {"PUT", "/v1/devices/:device", ROUTE_OWNER, "devices:update", device_update},
+    {"DELETE", "/v1/devices/:device", ROUTE_OWNER, "devices:remove", device_unclaim},
+    {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, "devices:get", modules_read},
+    {"GET", "/v1/devices/:device/updates", ROUTE_OWNER, "devices:get", updates_list},
+    {"DELETE", "/v1/devices/:device/updates/:update", ROUTE_OWNER, "devices:update", updates_cancel},
+    {"POST", "/v1/devices/:device/ping", ROUTE_OWNER, "devices:ping", ping_device},
+    {"PUT", "/v1/devices/:device/ping", ROUTE_OWNER, "devices:ping", ping_device},
+    {"GET", "/v1/devices/:device/update_plan", ROUTE_OWNER, "devices:get", update_plan_read},
+    {"POST", "/v1/devices/:device/:function", ROUTE_OWNER, "devices.function:call", function_call},
+    {"GET", "/v1/devices/:device/:variable", ROUTE_OWNER, "devices.variable:get", variable_read},
+    {"POST", "/v1/diagnostics/:device/update", ROUTE_OWNER, "devices.diagnostics:update", vitals_update},
+    {"GET", "/v1/firmware", ROUTE_OPERATOR, "firmware:list", firmware_list},
+    {"POST", "/v1/firmware", ROUTE_OPERATOR, "firmware:create", firmware_upload},
+    {"GET", "/v1/firmware/:firmware", ROUTE_OPERATOR, "firmware:get", firmware_read},
+    {"GET", "/v1/firmware/:firmware/binary", ROUTE_OPERATOR, "firmware.binary:get", firmware_download},
+    {"POST", "/v1/firmware/:firmware/withdraw", ROUTE_OPERATOR, "firmware:withdraw", firmware_withdraw},
+    {"GET", "/v1/nodes", ROUTE_OPERATOR, "nodes:list", nodes_read},
+    {"POST", "/v1/provisioning/:device", ROUTE_OWNER, "devices:provision", provisioning_create},
+    {"GET", "/v1/releases", ROUTE_OPERATOR, "releases:list", releases_list},
+    {"POST", "/v1/releases", ROUTE_OPERATOR, "releases:create", release_create},
+    {"GET", "/v1/releases/:release", ROUTE_OPERATOR, "releases:get", release_read},
+    {"PUT", "/v1/releases/:release", ROUTE_OPERATOR, "releases:update", release_edit},
+    {"POST", "/v1/releases/:release/publish", ROUTE_OPERATOR, "releases:publish", release_publish},
+    {"POST", "/v1/releases/:release/withdraw", ROUTE_OPERATOR, "releases:withdraw", release_withdraw},
+    {"GET", "/v1/rules", ROUTE_OPERATOR, "rules:list", rules_list},
+    {"POST", "/v1/rules", ROUTE_OPERATOR, "rules:create", rules_create},
+    {"PUT", "/v1/rules/:code", ROUTE_OPERATOR, "rules:update", rules_change},
+    {"POST", "/v1/rules/:code/test", ROUTE_OPERATOR, "rules:get", rules_test},
+    {"POST", "/v1/what_if", ROUTE_OPERATOR, "campaigns:plan", what_if_ask},
+};
+
+const struct route *route_at(size_t index)
+{
+    return index < sizeof(routes) / sizeof(routes[0]) ? &routes[index] : NULL;
+}
