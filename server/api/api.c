@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/http.h"
+#include "api/openapi.h"
 #include "api/room.h"
 #include "base/mem.h"
 
@@ -17,6 +18,8 @@ static void count_answers(struct api *api)
     api->vanished =
         metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_vanished_total", NULL,
                     "Requests whose client was gone, or cut for slowness, before its answer was sent.");
+    api->unreadable = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_unreadable_total", NULL,
+                                  "Requests that were refused for not being HTTP that can be read.");
 }
 
 /* NOLINTNEXTLINE(readability-function-size): everything the room borrows, given once */
@@ -31,8 +34,10 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
     api->metrics = metrics;
     api->view = *view;
     count_answers(api);
+    api->openapi = openapi_text();
     api->http = http_new(loop, settings, api, why, why_size);
     if (api->http == NULL) {
+        free(api->openapi);
         free(api);
         return NULL;
     }
@@ -55,6 +60,7 @@ static void on_http_closed(void *arg)
     void (*closed)(void *) = api->closed;
     void *closed_arg = api->closed_arg;
 
+    free(api->openapi);
     free(api);
     closed(closed_arg);
 }

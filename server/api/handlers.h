@@ -74,5 +74,6 @@ void tokens_revoke(struct http_request *r);
 
 void health_read(struct http_request *r);  /* health.c */
 void metrics_read(struct http_request *r); /* metrics.c */
+void openapi_read(struct http_request *r); /* openapi.c */
 
 #endif

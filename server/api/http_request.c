@@ -8,6 +8,7 @@
 
 #include "api/authenticate.h"
 #include "api/http.h"
+#include "api/library_answer.h"
 #include "api/respond.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -336,7 +337,7 @@ bool http_request_send(struct http_request *r)
 
     must(response != NULL);
     r->response = NULL;
-    queued = MHD_queue_response(r->connection, r->status, response) == MHD_YES;
+    queued = library_answer_queue(r->connection, r->status, response);
     MHD_destroy_response(response);
     if (r->state == HTTP_REQUEST_ANSWERED) {
         r->api->answers[r->status / 100 - 2]->value++;

@@ -19,8 +19,9 @@ struct api {
     struct campaigns *campaigns;
     struct metrics *metrics;
     struct api_view view;
+    char *openapi;       /* ours: the document, as text */
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
-    struct metric *answers[API_STATUS_CLASSES], *vanished;
+    struct metric *answers[API_STATUS_CLASSES], *vanished, *unreadable;
     void (*closed)(void *arg);
     void *closed_arg;
 };

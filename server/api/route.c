@@ -73,6 +73,14 @@ size_t route_file_max_bytes(const struct route *route)
     return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
 }
 
+const char *route_access_name(enum route_access access)
+{
+    static const char *const names[] = {
+        [ROUTE_PUBLIC] = "public", [ROUTE_OWNER] = "owner", [ROUTE_OPERATOR] = "operator", [ROUTE_ADMIN] = "admin"};
+
+    return names[access];
+}
+
 const char *route_param(const struct route *route, const struct target *target, const char *name)
 {
     const char *pattern = route->pattern;

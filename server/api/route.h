@@ -37,6 +37,7 @@ must_check enum route_match route_find(const struct route **route, const char *m
 size_t route_file_max_bytes(const struct route *route);
 /* The segment that stands for the part `:name`; NULL when the pattern has none. */
 const char *route_param(const struct route *route, const struct target *target, const char *name);
+const char *route_access_name(enum route_access access); /* `owner` */
 /* Every row, in order; NULL beyond the last. */
 const struct route *route_at(size_t index);
 

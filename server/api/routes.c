@@ -57,6 +57,7 @@ static const struct route routes[] = {
     {"GET", "/v1/firmware/:firmware/binary", ROUTE_OPERATOR, "firmware.binary:get", firmware_download},
     {"POST", "/v1/firmware/:firmware/withdraw", ROUTE_OPERATOR, "firmware:withdraw", firmware_withdraw},
     {"GET", "/v1/nodes", ROUTE_OPERATOR, "nodes:list", nodes_read},
+    {"GET", "/v1/openapi.json", ROUTE_PUBLIC, NULL, openapi_read},
     {"POST", "/v1/provisioning/:device", ROUTE_OWNER, "devices:provision", provisioning_create},
     {"GET", "/v1/releases", ROUTE_OPERATOR, "releases:list", releases_list},
     {"POST", "/v1/releases", ROUTE_OPERATOR, "releases:create", release_create},

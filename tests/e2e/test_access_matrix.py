@@ -1,0 +1,113 @@
+"""Every route of the table, for every role, on one's own and on a foreign device or product: who may, may, and nobody else; what
+is refused changes nothing. The rules are by the route's access and by what its path names, so that a new route has one or fails
+here."""
+
+import json
+
+import pytest
+
+from harness.access import FOREIGN, OWN, OWNER_OF, ROLES, SEES_ALL, World
+
+ALLOWED, REFUSED, NO_TOKEN, BAD_TOKEN = "allowed", "refused", "no token", "bad token"
+
+
+def rule(row, role, target):
+    """What must come of it."""
+    if row["access"] == "public":
+        return ALLOWED
+    if role == "none":
+        return NO_TOKEN
+    if role == "dead":
+        return BAD_TOKEN
+    if role in ("scopeless", "confined"):
+        return REFUSED
+    if row["access"] == "admin":
+        return ALLOWED if role == "admin" else REFUSED
+    if row["access"] == "operator":
+        return ALLOWED if role in SEES_ALL else REFUSED
+    assert row["access"] == "owner", row
+    if role in SEES_ALL:
+        return ALLOWED
+    if ":product" in row["path"]:
+        team = {OWNER_OF[target]} | ({"manager"} if target == OWN else set())
+        viewers = {"viewer"} if target == OWN and row["method"] == "GET" else set()
+        return ALLOWED if role in team | viewers else REFUSED
+    if ":device" in row["path"]:
+        return ALLOWED if role == OWNER_OF[target] else REFUSED
+    return ALLOWED  # one's own things, whoever one is
+
+
+def check(row, role, target, expected, status, headers, body):
+    where = f"{row['method']} {row['path']} as {role} on {target}: {status} {body[:200]!r}"
+    assert status < 500 or status == 501, where
+    assert (status == 401) == (expected == BAD_TOKEN), where
+    if status >= 400:
+        assert headers["Content-Type"] == "application/json; charset=utf-8", where
+        error = json.loads(body)
+        assert error["ok"] is False and error["error"], where
+    if expected == NO_TOKEN:
+        assert (status, error["error"]) == (400, "invalid_request"), where
+    elif expected == BAD_TOKEN:
+        assert error["error"] == "invalid_token", where
+    elif expected == REFUSED:
+        assert status in (403, 404), where
+    else:
+        assert status != 403, where
+
+
+@pytest.fixture(scope="module")
+def everything(postgres, migrated):
+    from harness.cyand import Cyand
+    server = Cyand(postgres, postgres.create_database(template=migrated)).start()
+    try:
+        yield World(server)
+    finally:
+        server.close()
+
+
+def test_every_route_for_every_role(everything):
+    world = everything
+    asked, refused = 0, 0
+    for row in world.rows:
+        targets = (OWN, FOREIGN) if ":device" in row["path"] or ":product" in row["path"] else (OWN,)
+        cases = [(role, target, rule(row, role, target)) for role in ROLES for target in targets]
+        before = world.snapshot()
+        for role, target, expected in cases:
+            if expected != ALLOWED:
+                check(row, role, target, expected, *world.ask(row, role, target))
+                refused += 1
+        after = world.snapshot()
+        changed = [table for table in before if before[table] != after[table]]
+        assert not changed, f"{row['method']} {row['path']}: refused requests changed {changed}"
+        for role, target, expected in cases:
+            if expected != ALLOWED:
+                continue
+            check(row, role, target, expected, *world.ask(row, role, target))
+            world.restore()
+            if row["method"] != "GET" and role != "none" and role != "dead" and not alive(world, role):
+                world.renew(role)
+        asked += len(cases)
+    assert asked >= 10 * len(world.rows) and refused > asked / 4
+    print(f"{len(world.rows)} routes, {asked} requests, {refused} refused")
+
+
+def alive(world, role):
+    row = {"method": "GET", "path": "/v1/access_tokens/current"}
+    return world.ask(row, role, OWN)[0] != 401
+
+
+def test_head_is_get(everything):
+    world = everything
+    for row in world.rows:
+        if row["method"] != "GET" or row["path"].endswith("/events"):
+            continue
+        for role in ("none", "dead", "stranger"):
+            got, head = world.ask(row, role, OWN), world.ask({**row, "method": "HEAD"}, role, OWN)
+            assert (head[0], head[2]) == (got[0], b""), f"HEAD {row['path']} as {role}: {head[0]}, GET {got[0]}"
+
+
+def test_a_browser_may_ask_everywhere(everything):
+    world = everything
+    for row in world.rows:
+        status, headers, body = world.ask({**row, "method": "OPTIONS"}, "none", OWN)
+        assert (status, body) == (204, b"") and headers["Access-Control-Allow-Origin"] == "*"
