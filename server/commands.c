@@ -192,9 +192,9 @@ static int print_routes_json(void)
     json_t *list = json_array();
     const struct route *row;
     for (size_t i = 0; (row = route_at(i)) != NULL; i++)
-        (void)json_array_append_new(list, json_pack("{ssssssss?}", "method", row->method, "path", row->pattern,
-                                                    "access", route_access_name(row->access), "scope",
-                                                    row->scope));
+        (void)json_array_append_new(list,
+                                    json_pack("{ssssssss?}", "method", row->method, "path", row->pattern,
+                                              "access", route_access_name(row->access), "scope", row->scope));
     int err = json_dumpf(list, stdout, JSON_INDENT(2));
     json_decref(list);
     printf("\n");

@@ -16,10 +16,14 @@ static bool asks_for(int argc, char **argv, const char *flag)
 int main(int argc, char **argv)
 {
     struct config_flag flags[FLAG_COUNT + 1] = {
-        [FLAG_EXPORT] = {.name = "export"}, [FLAG_ADDRESS] = {.name = "address"},
-        [FLAG_KEY] = {.name = "key"},       [FLAG_PSK] = {.name = "psk"},
-        [FLAG_NAME] = {.name = "name"},     [FLAG_ROLE] = {.name = "role"},
-        [FLAG_USER] = {.name = "user"},     [FLAG_EXPIRES_IN] = {.name = "expires-in"},
+        [FLAG_EXPORT] = {.name = "export"},
+        [FLAG_ADDRESS] = {.name = "address"},
+        [FLAG_KEY] = {.name = "key"},
+        [FLAG_PSK] = {.name = "psk"},
+        [FLAG_NAME] = {.name = "name"},
+        [FLAG_ROLE] = {.name = "role"},
+        [FLAG_USER] = {.name = "user"},
+        [FLAG_EXPIRES_IN] = {.name = "expires-in"},
         [FLAG_JSON] = {.name = "json", .is_switch = true},
     };
     struct config config;

@@ -1,9 +1,11 @@
-/* library_answer.h: what libmicrohttpd answers by itself: to what is not HTTP, to headers over its memory, to a body
- * whose length or chunks make no sense. It has pages in HTML for that; clients read JSON only (rest-api 0.2).
+/* library_answer.h: what libmicrohttpd answers by itself: to what is not HTTP, to headers over its memory, to
+ * a body whose length or chunks make no sense. It has pages in HTML for that; clients read JSON only
+ * (rest-api 0.2).
  *
- * The library queues its pages with its own MHD_queue_response, which it calls through the dynamic linker: the one of
- * library_answer.c stands in front of it and puts JSON in their place. With a library that was linked otherwise its
- * pages stay, and a test of tests/unit/test_api_http.c says so. Loop thread only. */
+ * The library queues its pages with its own MHD_queue_response, which it calls through the dynamic linker:
+ * the one of library_answer.c stands in front of it, says what is wrong in JSON and lets the connection end.
+ * With a library that was linked otherwise its pages stay, and a test of tests/unit/test_api_http.c says so.
+ * Loop thread only. */
 #ifndef CYAN_API_LIBRARY_ANSWER_H
 #define CYAN_API_LIBRARY_ANSWER_H
 

@@ -27,8 +27,7 @@ static void set_if_absent(json_t *object, const char *key, json_t *value)
 
 static json_t *reference(const char *kind, const char *name, size_t name_len)
 {
-    return json_pack("{so}", "$ref",
-                     json_sprintf("#/components/%s/%.*s", kind, (int)name_len, name));
+    return json_pack("{so}", "$ref", json_sprintf("#/components/%s/%.*s", kind, (int)name_len, name));
 }
 
 /* --- paths --- */
@@ -191,7 +190,7 @@ static void set_answers(json_t *operation, const struct route *route, bool has_p
         const char *status, *name;
         bool of_parameters; /* only where the path names something */
     } answers[] = {
-        {"400", "BadRequest", false}, {"401", "BadToken", false},       {"403", "Forbidden", false},
+        {"400", "BadRequest", false}, {"401", "BadToken", false},        {"403", "Forbidden", false},
         {"404", "NotFound", true},    {"429", "TooManyRequests", false}, {"503", "Away", false},
     };
     json_t *responses = json_object_get(operation, "responses");

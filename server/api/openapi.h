@@ -1,9 +1,9 @@
-/* openapi.h: the OpenAPI 3.1 document of this interface: what docs/openapi says of each operation, completed from
- * the route table, so that the two cannot disagree.
+/* openapi.h: the OpenAPI 3.1 document of this interface: what docs/openapi says of each operation, completed
+ * from the route table, so that the two cannot disagree.
  *
- * A piece is a file of docs/openapi: a part of an OpenAPI document. From the table come, for every operation, its
- * parameters in the path, who may ask (`x-access`, `security` with the scope), its name and the answers that all
- * of its kind give. Rows with the same handler share what is written for one of them. */
+ * A piece is a file of docs/openapi: a part of an OpenAPI document. From the table come, for every operation,
+ * its parameters in the path, who may ask (`x-access`, `security` with the scope), its name and the answers
+ * that all of its kind give. Rows with the same handler share what is written for one of them. */
 #ifndef CYAN_API_OPENAPI_H
 #define CYAN_API_OPENAPI_H
 

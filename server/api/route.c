@@ -75,8 +75,10 @@ size_t route_file_max_bytes(const struct route *route)
 
 const char *route_access_name(enum route_access access)
 {
-    static const char *const names[] = {
-        [ROUTE_PUBLIC] = "public", [ROUTE_OWNER] = "owner", [ROUTE_OPERATOR] = "operator", [ROUTE_ADMIN] = "admin"};
+    static const char *const names[] = {[ROUTE_PUBLIC] = "public",
+                                        [ROUTE_OWNER] = "owner",
+                                        [ROUTE_OPERATOR] = "operator",
+                                        [ROUTE_ADMIN] = "admin"};
 
     return names[access];
 }

@@ -83,8 +83,10 @@ def test_every_route_for_every_role(everything):
             if expected != ALLOWED:
                 continue
             check(row, role, target, expected, *world.ask(row, role, target))
+            if row["method"] == "GET":
+                continue
             world.restore()
-            if row["method"] != "GET" and role != "none" and role != "dead" and not alive(world, role):
+            if role not in ("none", "dead") and not alive(world, role):
                 world.renew(role)
         asked += len(cases)
     assert asked >= 10 * len(world.rows) and refused > asked / 4

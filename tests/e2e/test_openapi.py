@@ -168,7 +168,7 @@ def test_updates_and_campaigns_answer_as_documented(new_cyand, new_swarm):
     assert author.get(f"/v1/firmware/{uploaded}/binary").body == binary
     release = rollout.release("2026.11", [binary])
     draft = author.ok2("POST", "/v1/releases", {"name": "draft", "notes": "n", "targets": [uploaded]})["release"]
-    author.ok("PUT", f"/v1/releases/{draft['id']}", {"notes": None, "stepping_stones": []})
+    author.ok("PUT", f"/v1/releases/{draft['id']}", {"notes": None, "targets": [uploaded]})
     author.ok("GET", "/v1/releases")
     author.ok("GET", "/v1/releases/draft")
     author.ok("POST", f"/v1/releases/{draft['id']}/publish", {})

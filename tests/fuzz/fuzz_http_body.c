@@ -22,7 +22,8 @@ static void read_field(const struct body *body, const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
 {
-    char *text = mem_string_n((const char *)data, data_len); /* as http_request.c keeps it: with a NUL behind it */
+    char *text =
+        mem_string_n((const char *)data, data_len); /* as http_request.c keeps it: with a NUL behind it */
     struct body body;
     json_t *value;
     const char *name;
@@ -37,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
         json_object_foreach (body.fields, name, value)
             read_field(&body, name);
     }
-    must(body_get_string(&body, "\x01", &name) == FIELD_ABSENT || json_object_get(body.fields, "\x01") != NULL);
+    must(body_get_string(&body, "\x01", &name) == FIELD_ABSENT ||
+         json_object_get(body.fields, "\x01") != NULL);
     char *again = json_dumps(body.fields, JSON_COMPACT); /* what is said back to people is made like this */
     must(again != NULL);
     free(again);

@@ -1,5 +1,6 @@
-/* fuzz_http_form.c: a form, urlencoded or multipart, with any Content-Type, as it arrives in pieces of any size.
- * The first byte says which Content-Type (2: the first line is it), the second the size of the pieces. */
+/* fuzz_http_form.c: a form, urlencoded or multipart, with any Content-Type, as it arrives in pieces of any
+ * size. The first byte says which Content-Type (2: the first line is it), the second the size of the pieces.
+ */
 #include <microhttpd.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -43,7 +44,8 @@ static void check_values(const json_t *fields)
 
 static void read_form(const uint8_t *data, size_t data_len, size_t piece_len, size_t file_max_bytes)
 {
-    struct MHD_Connection *nobody = (struct MHD_Connection *)&content_type; /* is handed on, never looked into */
+    struct MHD_Connection *nobody =
+        (struct MHD_Connection *)&content_type; /* is handed on, never looked into */
     struct form *form = form_new(nobody, file_max_bytes);
     struct form_file file;
     json_t *fields;
@@ -65,7 +67,8 @@ static void read_form(const uint8_t *data, size_t data_len, size_t piece_len, si
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_len)
 {
-    static const char *const types[] = {"application/x-www-form-urlencoded", "multipart/form-data; boundary=b"};
+    static const char *const types[] = {"application/x-www-form-urlencoded",
+                                        "multipart/form-data; boundary=b"};
     char *own = NULL;
 
     if (data_len < 2)

@@ -162,6 +162,11 @@ class Document:
 
     # --- what to ask ---
 
+    def parameters(self, found, where):
+        """Of what find() found: those in the query, the path or the header."""
+        parameters = map(self.resolve, found[1].get("parameters", ())) if found else ()
+        return [one for one in parameters if one["in"] == where]
+
     def body_schema(self, operation):
         """Of its JSON body; None when it takes none."""
         media = self.resolve(operation.get("requestBody", {})).get("content", {}).get("application/json")

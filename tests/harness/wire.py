@@ -22,6 +22,7 @@ class Wire:
 
     def __init__(self, port, source=None, timeout_s=30):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout_s, (source, 0) if source else None)
+        self._timeout_s = timeout_s
         self._text = b""
 
     def send(self, data):
@@ -31,6 +32,16 @@ class Wire:
             return True
         except (BrokenPipeError, ConnectionResetError):
             return False
+
+    def rest(self, duration_s):
+        """Sends nothing for a while; takes what comes."""
+        self.socket.settimeout(duration_s)
+        try:
+            while self._more():
+                pass
+        except TimeoutError:
+            pass
+        self.socket.settimeout(self._timeout_s)
 
     def end(self):
         """Nothing more will be sent."""
@@ -95,10 +106,12 @@ def request(method="GET", path="/v1/devices", token=None, headers=(), body=b"", 
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
-def exchange(port, data, deadline_s=30):
-    """Sends bytes, says that nothing follows, and returns all answers until the server closes."""
+def exchange(port, data, deadline_s=60):
+    """Sends bytes, says that nothing follows, and returns all answers until the server closes. An end that arrives together with
+    what goes before is noticed only when the connection has been idle for 30 s (libmicrohttpd), so it comes a little later."""
     with Wire(port, timeout_s=deadline_s) as wire:
         wire.send(data)
+        wire.rest(0.02)
         wire.end()
         replies = []
         until = time.monotonic() + deadline_s

@@ -65,7 +65,8 @@ static void nothing_else_is_documented(void **state)
 
     (void)state;
     for (size_t i = 0; i < openapi_piece_count; i++) {
-        json_t *piece = json_loads(openapi_pieces[i].text, JSON_REJECT_DUPLICATES, NULL), *operations, *operation;
+        json_t *piece = json_loads(openapi_pieces[i].text, JSON_REJECT_DUPLICATES, NULL), *operations,
+               *operation;
         const char *path, *method;
         assert_non_null(piece);
         json_object_foreach (json_object_get(piece, "paths"), path, operations) {
@@ -237,8 +238,8 @@ static void the_table_says_who_may(void **state)
     (void)state;
     assert_int_equal(json_unpack((json_t *)call, "{s[{s[s]}]}", "security", "bearer", &scope), 0);
     assert_string_equal(scope, "devices.function:call");
-    assert_int_equal(json_unpack((json_t *)read, "{s[{s[s]}],s[{ss}]}", "security", "bearer", &bearer, "parameters",
-                                 "$ref", &reference),
+    assert_int_equal(json_unpack((json_t *)read, "{s[{s[s]}],s[{ss}]}", "security", "bearer", &bearer,
+                                 "parameters", "$ref", &reference),
                      0);
     assert_string_equal(bearer, "devices.variable:get");
     assert_string_equal(reference, "#/components/parameters/device");
