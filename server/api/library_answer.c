@@ -53,8 +53,9 @@ static const char *words(unsigned status)
     }
 }
 
-/* Right into the socket: libmicrohttpd 0.9.75 sends the head of such an answer twice when it finds the fault
- * in a header. Whatever was answered before has left, since it reads no request before. */
+/* Right into the socket, and nothing after it: libmicrohttpd 0.9.75 sends the head of such an answer twice
+ * when it finds the fault in a header, and none at all when its memory is full. Whatever was answered before
+ * has left, since it reads no request before. */
 static void say(struct MHD_Connection *connection, unsigned status)
 {
     const union MHD_ConnectionInfo *info =
@@ -72,8 +73,10 @@ static void say(struct MHD_Connection *connection, unsigned status)
                        status, MHD_get_reason_phrase_for(status), date,
                        strlen("{\"ok\":false,\"error\":\"\"}") + strlen(words(status)), words(status));
     must(len > 0 && (size_t)len < sizeof(text));
-    if (info != NULL)
-        (void)send(info->connect_fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (info == NULL)
+        return;
+    (void)send(info->connect_fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(info->connect_fd, SHUT_WR);
 }
 
 static bool is_encrypted(struct MHD_Connection *connection)
@@ -84,15 +87,16 @@ static bool is_encrypted(struct MHD_Connection *connection)
     return info != NULL && info->tls_session != NULL;
 }
 
-/* In place of the library's. MHD_NO lets it close the connection. */
+/* In place of the library's. Its page is queued all the same, so that it goes on as it would; it gets an
+ * error from the socket and ends the connection. */
 __attribute__((visibility("default"))) enum MHD_Result
 MHD_queue_response(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response)
 {
-    if (is_ours || status < MHD_HTTP_BAD_REQUEST) /* its pages are all of errors */
-        return library_queue()(connection, status, response);
-    log_debug("http.unreadable status=%u", status);
-    http_count_unreadable(connection);
-    if (!is_encrypted(connection))
-        say(connection, status);
-    return MHD_NO;
+    if (!is_ours && status >= MHD_HTTP_BAD_REQUEST) { /* its pages are all of errors */
+        log_debug("http.unreadable status=%u", status);
+        http_count_unreadable(connection);
+        if (!is_encrypted(connection))
+            say(connection, status);
+    }
+    return library_queue()(connection, status, response);
 }

@@ -3,9 +3,9 @@
  * (rest-api 0.2).
  *
  * The library queues its pages with its own MHD_queue_response, which it calls through the dynamic linker:
- * the one of library_answer.c stands in front of it, says what is wrong in JSON and lets the connection end.
- * With a library that was linked otherwise its pages stay, and a test of tests/unit/test_api_http.c says so.
- * Loop thread only. */
+ * the one of library_answer.c stands in front of it, says what is wrong in JSON and ends the connection. Over
+ * TLS they stay. With a library that was linked otherwise its pages stay, and a test of
+ * tests/unit/test_api_http.c says so. Loop thread only. */
 #ifndef CYAN_API_LIBRARY_ANSWER_H
 #define CYAN_API_LIBRARY_ANSWER_H
 
