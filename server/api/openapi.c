@@ -44,6 +44,11 @@ static const char *next_part(const char **rest, size_t *len)
     return part;
 }
 
+static bool is_named(const char *part) /* and not the word that it is */
+{
+    return *part == ':' || *part == '*';
+}
+
 /* OpenAPI forbids two templates that fit the same paths: what only the method tells apart has one name. */
 static void name_part(const char **part, size_t *len)
 {
@@ -65,7 +70,7 @@ void openapi_path(char path[OPENAPI_PATH_SIZE], const char *pattern)
 
     path[0] = '\0';
     while ((part = next_part(&pattern, &len)) != NULL) {
-        bool is_template = *part == ':';
+        bool is_template = is_named(part);
         name_part(&part, &len);
         used += (size_t)snprintf(path + used, OPENAPI_PATH_SIZE - used, is_template ? "/{%.*s}" : "/%.*s",
                                  (int)(len - is_template), part + is_template);
@@ -144,8 +149,8 @@ static void set_id(json_t *operation, const struct route *route)
     while ((part = next_part(&rest, &len)) != NULL) {
         if (len == 2 && memcmp(part, "v1", 2) == 0)
             continue;
-        used += (size_t)snprintf(id + used, sizeof(id) - used, "_%.*s", (int)(len - (*part == ':')),
-                                 part + (*part == ':'));
+        used += (size_t)snprintf(id + used, sizeof(id) - used, "_%.*s", (int)(len - is_named(part)),
+                                 part + is_named(part));
         must(used < sizeof(id));
     }
     for (char *c = id; *c != '\0'; c++)
@@ -160,7 +165,7 @@ static bool set_parameters(json_t *operation, const struct route *route)
     size_t len;
 
     while ((part = next_part(&rest, &len)) != NULL) {
-        if (*part != ':')
+        if (!is_named(part))
             continue;
         name_part(&part, &len);
         (void)json_array_append_new(parameters, reference("parameters", part + 1, len - 1));
@@ -177,6 +182,8 @@ static bool set_parameters(json_t *operation, const struct route *route)
 static void set_security(json_t *operation, const struct route *route)
 {
     set(operation, "x-access", json_string(route_access_name(route->access)));
+    if (strstr(route->pattern, "/:product") != NULL)
+        set(operation, "x-team", json_string(strcmp(route->method, "GET") == 0 ? "view" : "manage"));
     if (route->access == ROUTE_PUBLIC)
         set(operation, "security", json_array());
     else

@@ -22,7 +22,7 @@ extern const size_t openapi_piece_count;
 
 must_check json_t *openapi_document(void); /* the caller's */
 must_check char *openapi_text(void);       /* the same as text, from malloc */
-/* `/v1/devices/{device}` of `/v1/devices/:device`. */
+/* `/v1/devices/{device}` of `/v1/devices/:device`, `/v1/events/{prefix}` of `/v1/events/`+`*prefix`. */
 void openapi_path(char path[OPENAPI_PATH_SIZE], const char *pattern);
 
 #endif

@@ -43,7 +43,7 @@ class Document:
         self.document = document
         self._operations = []
         for path, operations in document["paths"].items():
-            pattern = re.compile("^" + re.sub(r"\\\{[^}]+\\\}", "([^/]+)", re.escape(path)) + "/?$")
+            pattern = re.compile("^" + re.sub(r"\\\{[^}]+\\\}", "([^/]+)", re.escape(path).replace(r"\{prefix\}", ".+")) + "/?$")
             for method, operation in operations.items():
                 self._operations.append((path, method, pattern, operation))
         # literal parts before templates, as the server does
