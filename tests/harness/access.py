@@ -13,11 +13,14 @@ VALUES = {
     "device": DEVICE,
     "product": {OWN: "1001", FOREIGN: "1002"},
 }
-# Parts that only tell which one of a thing: they never decide who may.
-SAME = {"campaign": "autumn", "stage": "0", "firmware": "1", "release": "2026.11", "code": "argon-ncp-5", "function": "brew",
-        "variable": "heat", "update": "1", "token": "f" * 40}
+# Parts that only tell which one of a thing: they never decide who may. The latter name what is not there.
+SAME = {"group": "beta", "version": "1", "username": "vera", "release": "2026.11", "firmware": "1", "code": "argon-ncp-5"}
+NOWHERE = {"campaign": "autumn", "stage": "0", "function": "brew", "variable": "heat", "update": "1", "token": "f" * 40,
+           "client": "nobody", "action": "1", "integration": "1", "serial": "ARGN000", "transfer": "0" * 24, "prefix": "kitchen",
+           "binary": "1", "library": "none"}
 
-QUERY = {"release": "2026.11"} # where a query must have it
+# Where a query must have it.
+QUERY = {"release": "2026.11", "action": "edit_groups_for_firmware", "firmware_version": "1"}
 
 ROLES = ("none", "dead", "owner", "stranger", "viewer", "manager", "operator", "admin", "scopeless", "confined")
 ROLES = ROLES[:8]  # TEMPORARY
@@ -36,6 +39,12 @@ INSERT INTO product (id, slug, name, platform_id, owner_id) SELECT p.id, p.slug,
 INSERT INTO product_member (product_id, user_id, role) SELECT 1001, id, CASE name WHEN 'vera' THEN 'view' ELSE 'manage' END
   FROM users WHERE name IN ('vera', 'manu');
 INSERT INTO product_group (product_id, name) VALUES (1001, 'beta'), (1002, 'beta');
+INSERT INTO module_content (sha256, data) VALUES (sha256('1'), '1') ON CONFLICT DO NOTHING;
+INSERT INTO module_binary (id, platform_id, func, idx, version, sha256, size_bytes, uploaded_by) OVERRIDING SYSTEM VALUE
+VALUES (1, 12, 5, 1, 1, sha256('1'), 1, 'seed') ON CONFLICT (id) DO UPDATE SET status = 'active', withdrawn_reason = NULL;
+INSERT INTO product_firmware (product_id, version, module_id, uploaded_by) VALUES (1001, 1, 1, 'seed'), (1002, 1, 1, 'seed');
+INSERT INTO release (name, state, created_by, published_at) VALUES ('2026.11', 'published', 'seed', now())
+  ON CONFLICT (name) DO UPDATE SET state = 'published', published_at = now(), withdrawn_reason = NULL;
 INSERT INTO device (id, name, owner_id, platform_id, in_product)
 SELECT decode(d.id, 'hex'), d.name, u.id, 12, d.product
   FROM (VALUES ('{own}', 'kitchen', 'ana', 1001), ('{foreign}', 'cellar', 'bob', 1002)) AS d (id, name, owner, product)
@@ -54,16 +63,20 @@ SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' A
 class World:
     def __init__(self, cyand):
         self.cyand = cyand
+        self.session = cyand.postgres.session(cyand.database)
         self.rows = cyand.routes()
         self.document = cyand.document()
         self.restore()
         self.tokens = {"none": None, "dead": "f" * 40}
         for role in ROLES[2:]:
             self.renew(role)
-        self.tables = [row[0] for row in cyand.query(SNAPSHOT)]
+        self.tables = [row[0] for row in self.session.query(SNAPSHOT)]
+
+    def close(self):
+        self.session.close()
 
     def restore(self):
-        self.cyand.query(SETUP)
+        self.session.query(SETUP)
 
     def renew(self, role):
         """A new token for it."""
@@ -72,14 +85,14 @@ class World:
         token = self.tokens[role] = self.cyand.create_token(kept, people.get(role, role))
         mine = f"sha256 = sha256('{token}')"
         if role == "scopeless":
-            self.cyand.query(f"UPDATE access_token SET scopes = ARRAY['nothing:nothing'] WHERE {mine}")
+            self.session.query(f"UPDATE access_token SET scopes = ARRAY['nothing:nothing'] WHERE {mine}")
         if role == "confined":
-            self.cyand.query(f"UPDATE access_token SET product_id = 1003 WHERE {mine}")
+            self.session.query(f"UPDATE access_token SET product_id = 1003 WHERE {mine}")
 
     def snapshot(self):
         parts = [f"SELECT '{table}', md5(coalesce(string_agg(j::text, E'\\n' ORDER BY j::text), '')) FROM"
                  f" (SELECT to_jsonb(t) - 'last_used_at' AS j FROM {table} t) x" for table in self.tables]
-        return dict(map(tuple, self.cyand.query(" UNION ALL ".join(parts))))
+        return dict(map(tuple, self.session.query(" UNION ALL ".join(parts))))
 
     # --- requests ---
 
@@ -88,10 +101,11 @@ class World:
             name = match.group(1)
             if name in VALUES:
                 return VALUES[name][target]
-            assert name in SAME, f"{row['method']} {row['path']}: say in harness/access.py what :{name} is"
-            return SAME[name]
+            known = {**SAME, **NOWHERE}
+            assert name in known, f"{row['method']} {row['path']}: say in harness/access.py what :{name} is"
+            return known[name]
 
-        return re.sub(r":(\w+)", fill, row["path"])
+        return re.sub(r"[:*](\w+)", fill, row["path"])
 
     def ask(self, row, role, target):
         """The whole body, so that it would do something if it were allowed."""
