@@ -23,7 +23,6 @@ NOWHERE = {"campaign": "autumn", "stage": "0", "function": "brew", "variable": "
 QUERY = {"release": "2026.11", "action": "edit_groups_for_firmware", "firmware_version": "1"}
 
 ROLES = ("none", "dead", "owner", "stranger", "viewer", "manager", "operator", "admin", "scopeless", "confined")
-ROLES = ROLES[:8]  # TEMPORARY
 
 # Who sees what of a product, by the method. `team` is everybody who manages it.
 OWNER_OF = {OWN: "owner", FOREIGN: "stranger"}
