@@ -24,6 +24,9 @@ QUERY = {"release": "2026.11", "action": "edit_groups_for_firmware", "firmware_v
 
 ROLES = ("none", "dead", "owner", "stranger", "viewer", "manager", "operator", "admin", "scopeless", "confined")
 
+PEOPLE = {"owner": "ana", "stranger": "bob", "viewer": "vera", "manager": "manu", "operator": "olga", "admin": "adam",
+          "scopeless": "ana", "confined": "ana"}
+
 # Who sees what of a product, by the method. `team` is everybody who manages it.
 OWNER_OF = {OWN: "owner", FOREIGN: "stranger"}
 SEES_ALL = ("operator", "admin")
@@ -31,10 +34,10 @@ SEES_ALL = ("operator", "admin")
 SETUP = """
 INSERT INTO users (name, role) VALUES ('ana', 'owner'), ('bob', 'owner'), ('vera', 'owner'), ('manu', 'owner')
   ON CONFLICT (name) DO NOTHING;
-DELETE FROM product WHERE id IN (1001, 1002, 1003);
+DELETE FROM product WHERE id IN (1001, 1002);
 INSERT INTO product (id, slug, name, platform_id, owner_id) SELECT p.id, p.slug, p.slug, 12, u.id
   FROM (VALUES (1001, 'own', 'ana'), (1002, 'foreign', 'bob'), (1003, 'third', 'ana')) AS p (id, slug, owner)
-  JOIN users u ON u.name = p.owner;
+  JOIN users u ON u.name = p.owner ON CONFLICT (id) DO NOTHING;
 INSERT INTO product_member (product_id, user_id, role) SELECT 1001, id, CASE name WHEN 'vera' THEN 'view' ELSE 'manage' END
   FROM users WHERE name IN ('vera', 'manu');
 INSERT INTO product_group (product_id, name) VALUES (1001, 'beta'), (1002, 'beta');
@@ -79,14 +82,19 @@ class World:
 
     def renew(self, role):
         """A new token for it."""
-        people = {"owner": "ana", "stranger": "bob", "viewer": "vera", "manager": "manu", "scopeless": "ana", "confined": "ana"}
         kept = role if role in SEES_ALL else "owner"
-        token = self.tokens[role] = self.cyand.create_token(kept, people.get(role, role))
+        token = self.tokens[role] = self.cyand.create_token(kept, PEOPLE[role])
         mine = f"sha256 = sha256('{token}')"
         if role == "scopeless":
             self.session.query(f"UPDATE access_token SET scopes = ARRAY['nothing:nothing'] WHERE {mine}")
         if role == "confined":
             self.session.query(f"UPDATE access_token SET product_id = 1003 WHERE {mine}")
+
+    def revive(self, role):
+        """New tokens for who lost theirs by what this role did."""
+        for other, person in PEOPLE.items():
+            if person == PEOPLE.get(role) and self.ask({"method": "GET", "path": "/v1/access_tokens/current"}, other, OWN)[0] == 401:
+                self.renew(other)
 
     def snapshot(self):
         parts = [f"SELECT '{table}', md5(coalesce(string_agg(j::text, E'\\n' ORDER BY j::text), '')) FROM"
