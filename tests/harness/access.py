@@ -17,7 +17,7 @@ VALUES = {
 SAME = {"group": "beta", "version": "1", "username": "vera", "release": "2026.11", "firmware": "1", "code": "argon-ncp-5"}
 NOWHERE = {"campaign": "autumn", "stage": "0", "function": "brew", "variable": "heat", "update": "1", "token": "f" * 40,
            "client": "nobody", "action": "1", "integration": "1", "serial": "ARGN000", "transfer": "0" * 24, "prefix": "kitchen",
-           "binary": "1", "library": "none"}
+           "binary": "1", "library": "none", "os_version": "9.9.9"}
 
 # Where a query must have it.
 QUERY = {"release": "2026.11", "action": "edit_groups_for_firmware", "firmware_version": "1"}
