@@ -21,7 +21,8 @@ struct api {
     struct api_view view;
     char *openapi;       /* ours: the document, as text */
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
-    struct metric *answers[API_STATUS_CLASSES], *vanished, *unreadable;
+    struct metric *answers[API_STATUS_CLASSES], *vanished;
+    struct metric *unreadable; /* what is no HTTP */
     void (*closed)(void *arg);
     void *closed_arg;
 };
