@@ -116,6 +116,25 @@ static const struct option options[] = {
      "no update begins before this, and up to half of it more, has passed since the start"},
     {"update.transfers_max", NUMBER, AT(update_transfers_max), "1000", 0, 100000, "transfers", NULL, true,
      "firmware transfers of this node at the same time, at most; 0: no update begins here"},
+    {"webhook.allow_private", CHOICE, AT(webhook_allow_private), "no", 0, 0, NULL, yes_names, true,
+     "whether webhooks may send to loopback, private and other addresses that are not of the public "
+     "internet"},
+    {"webhook.attempts_max", NUMBER, AT(webhook_attempts_max), "15", 1, 100, "attempts", NULL, true,
+     "at one delivery of a webhook; then it is dead"},
+    {"webhook.backlog_max", NUMBER, AT(webhook_backlog_max), "10000", 1, 1000000, "deliveries", NULL, true,
+     "of one webhook that wait, at most; the oldest are dropped"},
+    {"webhook.backoff_s", NUMBER, AT(webhook_backoff_s), "10", 1, 3600, "seconds", NULL, true,
+     "from the first failure of a delivery to its next attempt; doubles with each, up to an hour"},
+    {"webhook.disable_after_s", NUMBER, AT(webhook_disable_after_s), "259200", 60, 31536000, "seconds", NULL,
+     true, "a webhook whose every attempt failed for so long is disabled"},
+    {"webhook.in_flight", NUMBER, AT(webhook_in_flight), "64", 0, 1000, "requests", NULL, true,
+     "of webhooks, sent by this node at the same time, at most; 0: this node sends none"},
+    {"webhook.keep_s", NUMBER, AT(webhook_keep_s), "86400", 1, 31536000, "seconds", NULL, true,
+     "how long one can look at deliveries of webhooks that have ended"},
+    {"webhook.per_host", NUMBER, AT(webhook_per_host), "8", 1, 1000, "requests", NULL, true,
+     "of webhooks, to one host and port, sent by this node at the same time, at most"},
+    {"webhook.timeout_s", NUMBER, AT(webhook_timeout_s), "20", 1, 300, "seconds", NULL, true,
+     "for the whole answer to a request of a webhook"},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
