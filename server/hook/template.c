@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/mem.h"
 
 #define NAME_MAX_BYTES 128
@@ -42,16 +41,15 @@ static void put_html(struct text *t, const char *value)
 
 static void put_percent(struct text *t, const char *value)
 {
+    static const char digits[] = "0123456789ABCDEF";
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
-        char hex[3];
+        char hex[3] = {'%', digits[c >> 4], digits[c & 15]};
         if ((isalnum(c) && c < 0x80) || strchr("-._~", c)) {
             put(t, value, 1);
             continue;
         }
-        hex_encode(hex, &c, 1);
-        put(t, "%", 1);
-        put(t, hex, 2);
+        put(t, hex, sizeof hex);
     }
 }
 
