@@ -3,8 +3,8 @@
 
 CREATE TABLE webhook (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    owner_id bigint NOT NULL REFERENCES users ON DELETE CASCADE,
-    product_id integer REFERENCES product ON DELETE CASCADE, -- NULL: of the devices of its owner
+    owner_id bigint REFERENCES users ON DELETE SET NULL,     -- who made it
+    product_id integer REFERENCES product ON DELETE CASCADE, -- NULL: of the devices of its owner, with whom it goes
     device_id bytea REFERENCES device ON DELETE CASCADE,     -- of this one alone
     event text NOT NULL CHECK (octet_length(event) BETWEEN 1 AND 64), -- what names begin with
     host text NOT NULL,    -- and port: requests to one are bounded together
@@ -317,8 +317,9 @@ BEGIN
         SELECT c.id FROM changed c WHERE c.disabled IS NOT NULL AND c.failures > 0;
 END $$;
 
--- Keeps the table small; one node at a time. Of each webhook at most max_waiting wait: the oldest are dropped and counted; so is
--- all of one that is disabled. Of what has ended the newest max_ended are kept, for keep_s. Returns how many were dropped.
+-- Keeps the table small; one node at a time, at most `most` rows of each kind. Of each webhook at most max_waiting wait: the oldest
+-- are dropped and counted; so is all of one that is disabled. Of what has ended the newest max_ended are kept, for keep_s. Returns
+-- how many were dropped.
 CREATE FUNCTION webhook_sweep(max_waiting integer, max_ended integer, keep_s bigint, most integer) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -329,22 +330,32 @@ BEGIN
     ELSIF NOT pg_try_advisory_xact_lock(hashtextextended('cyan webhook_sweep', 0)) THEN
         RETURN 0;
     END IF;
-    DELETE FROM webhook_delivery d
-     WHERE d.id IN (SELECT o.id FROM webhook_delivery o WHERE o.state <> 'sending'
-                       AND NOT EXISTS (SELECT FROM webhook w WHERE w.id = o.webhook_id) LIMIT most);
+    DELETE FROM webhook WHERE owner_id IS NULL AND product_id IS NULL;
+    WITH RECURSIVE hook AS ( -- as in webhook_claim; what was made while its webhook was deleted
+        (SELECT d.webhook_id AS hook_id FROM webhook_delivery d WHERE d.state = 'waiting' ORDER BY d.webhook_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.webhook_id FROM webhook_delivery d WHERE d.state = 'waiting' AND d.webhook_id > h.hook_id
+                 ORDER BY d.webhook_id LIMIT 1)
+          FROM hook h WHERE h.hook_id IS NOT NULL
+    ), gone AS (
+        SELECT d.id FROM hook h
+         CROSS JOIN LATERAL (SELECT o.id FROM webhook_delivery o WHERE o.webhook_id = h.hook_id AND o.state = 'waiting' LIMIT most) d
+         WHERE h.hook_id IS NOT NULL AND NOT EXISTS (SELECT FROM webhook w WHERE w.id = h.hook_id) LIMIT most
+    )
+    DELETE FROM webhook_delivery d USING gone WHERE d.id = gone.id;
     WITH waits AS (
-        SELECT w.id, w.disabled IS NOT NULL AS off,
-               (SELECT count(*) FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.state = 'waiting') AS n
+        SELECT w.id, (SELECT count(*) FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.state = 'waiting')
+                     - CASE WHEN w.disabled IS NULL THEN max_waiting ELSE 0 END AS excess
           FROM webhook w
+    ), picked AS (
+        SELECT x.id FROM (SELECT * FROM waits WHERE excess > 0 OFFSET 0) w
+         CROSS JOIN LATERAL (SELECT o.id FROM webhook_delivery o WHERE o.webhook_id = w.id AND o.state = 'waiting'
+                              ORDER BY o.id LIMIT least(w.excess, most)) x
+         LIMIT most
+    ), mine AS (
+        SELECT d.id FROM webhook_delivery d WHERE d.id IN (SELECT p.id FROM picked p) AND d.state = 'waiting' FOR UPDATE SKIP LOCKED
     ), dropped AS (
-        DELETE FROM webhook_delivery d
-         WHERE d.id IN (SELECT x.id FROM waits
-                         CROSS JOIN LATERAL (SELECT o.id FROM webhook_delivery o
-                                              WHERE o.webhook_id = waits.id AND o.state = 'waiting'
-                                              ORDER BY o.id LIMIT greatest(0, waits.n - CASE WHEN waits.off THEN 0 ELSE max_waiting END)
-                                                FOR UPDATE SKIP LOCKED) x
-                         WHERE waits.n > CASE WHEN waits.off THEN 0 ELSE max_waiting END)
-        RETURNING d.webhook_id
+        DELETE FROM webhook_delivery d USING mine WHERE d.id = mine.id RETURNING d.webhook_id
     ), sums AS (
         SELECT webhook_id, count(*) AS n FROM dropped GROUP BY webhook_id
     ), counted AS (
@@ -359,9 +370,15 @@ BEGIN
                                                 SELECT k.ended_at FROM webhook_delivery k
                                                  WHERE k.webhook_id = w.id AND k.ended_at IS NOT NULL
                                                  ORDER BY k.ended_at DESC OFFSET max_ended LIMIT 1), '-infinity'))
-                                          LIMIT most) x);
+                                          LIMIT most) x
+                     LIMIT most);
     RETURN dropped_now;
 END $$;
+
+-- Short statements whose plans look long: compiling them would take longer than they do.
+ALTER FUNCTION webhook_claim SET jit = off;
+ALTER FUNCTION webhook_results SET jit = off;
+ALTER FUNCTION webhook_sweep SET jit = off;
 
 -- --- vitals ---
 

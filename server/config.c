@@ -106,6 +106,8 @@ static const struct option options[] = {
      "between the two describes of an updated device that have to say the same"},
     {"update.describe_s", NUMBER, AT(update_describe_s), "180", 5, 3600, "seconds", NULL, true,
      "from an updated device's return until it has described itself the same twice, at most"},
+    {"update.events_keep_s", NUMBER, AT(update_events_keep_s), "7776000", 60, 315360000, "seconds", NULL,
+     true, "how long one can see what happened in updates and campaigns, move by move"},
     {"update.ncp_reboot_s", NUMBER, AT(update_ncp_reboot_s), "600", 5, 7200, "seconds", NULL, true,
      "a device that applies network co-processor firmware and is away for longer is lost"},
     {"update.offline_s", NUMBER, AT(update_offline_s), "120", 5, 86400, "seconds", NULL, true,

@@ -100,6 +100,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .unknown = policies[c->devices_unknown],
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
+        .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
     };
 }
@@ -214,9 +215,15 @@ static void on_campaigns_closed(void *arg)
     pg_close(n->pg, on_pg_closed, n);
 }
 
+static void on_hooks_closed(void *arg)
+{
+    struct node *n = arg;
+    campaigns_close(n->campaigns, on_campaigns_closed, n);
+}
+
 static void close_postgres(struct node *n)
 {
-    campaigns_close(n->campaigns, on_campaigns_closed, n);
+    hooks_close(n->hooks, on_hooks_closed, n);
 }
 
 static void on_redis_closed(void *arg)
@@ -245,7 +252,6 @@ static void on_fleet_drained(void *arg)
 static void drop_sessions(struct node *n)
 {
     update_engine_close(n->updates);
-    hooks_close(n->hooks);
     dtls_free(n->dtls);
     n->dtls = NULL;
     fleet_drain(n->fleet, on_fleet_drained, n);
@@ -512,7 +518,8 @@ static void make_hooks(struct node *n)
     struct hook_settings settings = hook_settings(n->config);
     uint8_t key[SEAL_KEY_BYTES];
     server_key_derive(n->key, SEAL_LABEL, key);
-    n->hooks = hooks_new(&n->loop, n->pg, n->fleet, &n->deadlines, n->metrics, &settings, key);
+    n->hooks = hooks_new(&n->loop, n->config->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics,
+                         &settings, key);
     bytes_wipe(key, sizeof key);
 }
 

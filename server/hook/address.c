@@ -90,19 +90,25 @@ bool address_is_public(const struct sockaddr *address)
     return false;
 }
 
-bool address_text_is_public(const char *host)
+bool address_ip_is_public(const char *ip)
 {
     struct in_addr in4;
     struct in6_addr in6;
+    if (inet_pton(AF_INET, ip, &in4) == 1)
+        return is_public4(ntohl(in4.s_addr));
+    return inet_pton(AF_INET6, ip, &in6) == 1 && is_public6(in6.s6_addr);
+}
+
+bool address_text_is_public(const char *host)
+{
+    struct in_addr in4;
     char text[INET6_ADDRSTRLEN];
     size_t text_len = strcspn(host + (*host == '['), "]%"); /* a scope says nothing of the address */
-    if (inet_pton(AF_INET, host, &in4) == 1)
-        return is_public4(ntohl(in4.s_addr));
     if (*host != '[')
-        return true;
+        return inet_pton(AF_INET, host, &in4) != 1 || address_ip_is_public(host);
     if (text_len >= sizeof text)
         return false;
     memcpy(text, host + 1, text_len);
     text[text_len] = '\0';
-    return inet_pton(AF_INET6, text, &in6) == 1 && is_public6(in6.s6_addr);
+    return address_ip_is_public(text);
 }

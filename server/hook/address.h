@@ -13,6 +13,8 @@ struct sockaddr;
  * addresses (RFC 6890) do not call globally reachable: loopback, private, link-local, shared (CGNAT),
  * multicast, reserved; an IPv6 address that stands for an IPv4 one is judged by that. */
 bool address_is_public(const struct sockaddr *address);
+/* The same of an address as text, without brackets; false when it is none. */
+bool address_ip_is_public(const char *ip);
 /* The same of a host as a URL has it, when it is an address (IPv6 in brackets); true for names. */
 bool address_text_is_public(const char *host);
 

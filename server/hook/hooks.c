@@ -14,6 +14,7 @@
 #include "hook/hooks_inner.h"
 
 #define TICK_MS 250
+#define REST_TIMES 4 /* after a claim, so many times as long as it took: Postgres has other work too */
 #define BEGIN_AGAIN_MS 1000
 #define TELL_LINGER_MS 5 /* what ends within so long is told together */
 #define TELL_AGAIN_MS 1000
@@ -21,6 +22,7 @@
 #define SWEEP_MS 10000
 #define SWEEP_TIMEOUT_MS 20000
 #define SWEEP_BATCH 5000
+#define SWEEP_AGAIN_MS 200
 #define LEASE_MORE_S 60 /* a claim lasts so much longer than its request may */
 #define ENDED_KEPT 1000 /* of each webhook, besides keep_s */
 /* After so many failures in a row a webhook's target is tried with one request at a time, less and less
@@ -66,13 +68,16 @@ static struct metric *attempts(struct metrics *metrics, const char *label)
                        "Attempts at deliveries of webhooks by what they came to");
 }
 
-struct hooks *hooks_new(uv_loop_t *loop, struct pg *pg, struct fleet *fleet, struct deadlines *deadlines,
-                        struct metrics *metrics, const struct hook_settings *settings,
-                        const uint8_t key[SEAL_KEY_BYTES])
+/* NOLINTNEXTLINE(readability-function-size): everything it borrows, given once */
+struct hooks *hooks_new(uv_loop_t *loop, const char *conninfo, struct pg *pg, struct fleet *fleet,
+                        struct deadlines *deadlines, struct metrics *metrics,
+                        const struct hook_settings *settings, const uint8_t key[SEAL_KEY_BYTES])
 {
     struct hooks *h = mem_alloc(sizeof *h);
     const char *help = "Events that tell of what webhooks were answered";
     h->pg = pg;
+    h->bulk_metrics = metrics_new();
+    h->bulk = pg_new(loop, conninfo, 1, h->bulk_metrics);
     h->fleet = fleet;
     h->deadlines = deadlines;
     h->settings = *settings;
@@ -128,7 +133,10 @@ static void on_claimed(void *arg, enum pg_err err, const struct pg_result *resul
     h->may_be_more = rows > 0;
     for (int row = 0; row < rows; row++)
         delivery_begin(h, result, row);
-    tick_in(h, TICK_MS);
+    uint64_t rest_ms = (clock_ms() - h->claimed_ms) * REST_TIMES;
+    tick_in(h, rest_ms < TICK_MS              ? TICK_MS
+               : rest_ms < HOOKS_STATEMENT_MS ? (uint32_t)rest_ms
+                                              : HOOKS_STATEMENT_MS);
 }
 
 static void claim_due(struct hooks *h)
@@ -147,7 +155,8 @@ static void claim_due(struct hooks *h)
                                 hooks_int(&lease, (int64_t)h->settings.timeout_s + LEASE_MORE_S),
                                 hooks_int(&failures, TRY_FAILURES)};
     h->claiming = true;
-    pg_exec(h->pg, &claim, params, HOOKS_STATEMENT_MS, PG_AGAIN, on_claimed, h);
+    h->claimed_ms = clock_ms();
+    pg_exec(h->bulk, &claim, params, HOOKS_STATEMENT_MS, PG_AGAIN, on_claimed, h);
     sql_array_deinit(&busy);
 }
 
@@ -170,7 +179,7 @@ static void on_tick(struct deadline *tick, uint64_t now_ms)
         return;
     if (!h->has_begun) {
         h->claiming = true;
-        pg_exec(h->pg, &begin, (struct pg_param[]){hooks_int(&node, h->node_id)}, HOOKS_STATEMENT_MS,
+        pg_exec(h->bulk, &begin, (struct pg_param[]){hooks_int(&node, h->node_id)}, HOOKS_STATEMENT_MS,
                 PG_RETRY, on_begun, h);
     } else if (h->delivery_count < h->settings.in_flight) {
         claim_due(h);
@@ -180,6 +189,21 @@ static void on_tick(struct deadline *tick, uint64_t now_ms)
 }
 
 /* --- telling --- */
+
+static void on_bulk_closed(void *arg)
+{
+    struct hooks *h = arg;
+    h->bulk = NULL;
+    h->on_closed(h->on_closed_arg);
+}
+
+/* From the loop: a connection is not closed in the callback of its statement. */
+static void on_all_told(struct deadline *deadline, uint64_t now_ms)
+{
+    struct hooks *h = (struct hooks *)((char *)deadline - offsetof(struct hooks, tell));
+    (void)now_ms;
+    pg_close(h->bulk, on_bulk_closed, h);
+}
 
 static void tell(struct hooks *h);
 
@@ -230,7 +254,14 @@ static void on_told(void *arg, enum pg_err err, const struct pg_result *result)
     DL_FOREACH (h->deliveries, d)
         if (d->state == DELIVERY_ENDED)
             break;
-    if (d && !h->closed)
+    if (h->closed) { /* what ended since is told, unless Postgres is away: then its lease runs out */
+        if (d && err == PG_OK)
+            tell(h);
+        else
+            deadline_set(h->deadlines, &h->tell, clock_ms(), on_all_told);
+        return;
+    }
+    if (d)
         deadline_set(h->deadlines, &h->tell, clock_ms() + (err == PG_OK ? 0 : TELL_AGAIN_MS), on_tell);
     if (h->may_be_more)
         hooks_wake(h);
@@ -279,7 +310,8 @@ static void tell(struct hooks *h)
     params[COLUMNS + 4] = hooks_int(&disable, (int64_t)h->settings.disable_after_s);
     if (count > 0) {
         h->telling = true;
-        pg_exec(h->pg, &results, params, HOOKS_STATEMENT_MS, PG_RETRY, on_told, h);
+        pg_exec(h->bulk, &results, params, h->closed ? HOOKS_RELEASE_MS : HOOKS_STATEMENT_MS, PG_RETRY,
+                on_told, h);
     }
     for (size_t i = 0; i < COLUMNS; i++)
         sql_array_deinit(&columns[i]);
@@ -299,8 +331,9 @@ static void on_swept(void *arg, enum pg_err err, const struct pg_result *result)
         h->dropped->value += (uint64_t)pg_int(result, 0, 0);
         log_warn("webhook.dropped count=%" PRId64 " why=backlog", pg_int(result, 0, 0));
     }
+    bool more = err == PG_OK && pg_int(result, 0, 0) == SWEEP_BATCH;
     if (!h->stopped)
-        deadline_set(h->deadlines, &h->sweep, clock_ms() + SWEEP_MS, on_sweep);
+        deadline_set(h->deadlines, &h->sweep, clock_ms() + (more ? SWEEP_AGAIN_MS : SWEEP_MS), on_sweep);
 }
 
 static void on_sweep(struct deadline *deadline, uint64_t now_ms)
@@ -309,7 +342,7 @@ static void on_sweep(struct deadline *deadline, uint64_t now_ms)
     struct hooks_number waiting, ended, keep, most;
     (void)now_ms;
     h->sweeping = true;
-    pg_exec(h->pg, &sweep,
+    pg_exec(h->bulk, &sweep,
             (struct pg_param[]){hooks_int(&waiting, h->settings.backlog_max), hooks_int(&ended, ENDED_KEPT),
                                 hooks_int(&keep, (int64_t)h->settings.keep_s), hooks_int(&most, SWEEP_BATCH)},
             SWEEP_TIMEOUT_MS, PG_AGAIN, on_swept, h);
@@ -335,17 +368,21 @@ bool hooks_is_idle(const struct hooks *h)
     return h->delivery_count == 0 && !h->claiming;
 }
 
-void hooks_close(struct hooks *h)
+void hooks_close(struct hooks *h, void (*closed)(void *arg), void *arg)
 {
     struct delivery *d, *next;
-    h->stopped = true;
+    hooks_stop(h);
+    h->on_closed = closed;
+    h->on_closed_arg = arg;
     DL_FOREACH_SAFE (h->deliveries, d, next)
         delivery_release(d);
-    tell(h); /* its answer is not waited for */
     h->closed = true;
     deadline_cancel(h->deadlines, &h->tell);
     web_close(h->web);
     h->web = NULL;
+    tell(h);
+    if (!h->telling)
+        deadline_set(h->deadlines, &h->tell, clock_ms(), on_all_told);
 }
 
 void hooks_free(struct hooks *h)
@@ -356,6 +393,7 @@ void hooks_free(struct hooks *h)
     deadline_cancel(h->deadlines, &h->tell);
     DL_FOREACH_SAFE (h->deliveries, d, next)
         delivery_free(d);
+    metrics_free(h->bulk_metrics);
     bytes_wipe(h->key, sizeof h->key);
     free(h);
 }

@@ -30,19 +30,20 @@ struct hook_settings {
 };
 
 struct hooks;
-/* key: SEAL_KEY_BYTES that follow from the server's key; copied. */
-struct hooks *hooks_new(uv_loop_t *loop, struct pg *pg, struct fleet *fleet, struct deadlines *deadlines,
-                        struct metrics *metrics, const struct hook_settings *settings,
-                        const uint8_t key[SEAL_KEY_BYTES]);
+/* conninfo: of the same database as pg; deliveries have a connection of their own, so that no device waits
+ * for them. key: SEAL_KEY_BYTES that follow from the server's key; copied. */
+struct hooks *hooks_new(uv_loop_t *loop, const char *conninfo, struct pg *pg, struct fleet *fleet,
+                        struct deadlines *deadlines, struct metrics *metrics,
+                        const struct hook_settings *settings, const uint8_t key[SEAL_KEY_BYTES]);
 void hooks_start(struct hooks *h);
 void hooks_reload(struct hooks *h, const struct hook_settings *settings);
 /* Nothing is claimed any more; requests under way may end. */
 void hooks_stop(struct hooks *h);
 bool hooks_is_idle(const struct hooks *h);
-/* While Postgres still answers: breaks off what is under way and gives it back. */
-void hooks_close(struct hooks *h);
-/* When no callback of Postgres can come any more. */
-void hooks_free(struct hooks *h);
+/* When nobody asks any more, and before pg is closed: breaks off what is under way, gives it back, and calls
+ * closed. */
+void hooks_close(struct hooks *h, void (*closed)(void *arg), void *arg);
+void hooks_free(struct hooks *h); /* after pg is closed: no callback can come any more */
 
 /* --- for people; each answers exactly once, from the loop --- */
 

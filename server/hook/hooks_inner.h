@@ -12,6 +12,7 @@
 #include "store/pg.h"
 
 #define HOOKS_STATEMENT_MS 5000
+#define HOOKS_RELEASE_MS 1000 /* for which the end of the process waits for Postgres */
 
 /* One attempt.
  *
@@ -37,8 +38,10 @@ struct delivery {
 };
 
 struct hooks {
-    struct pg *pg; /* borrowed, as the next two */
-    struct fleet *fleet;
+    struct pg *pg;                /* borrowed: people's questions */
+    struct pg *bulk;              /* ours: deliveries; NULL once closed */
+    struct metrics *bulk_metrics; /* ours, shown to nobody */
+    struct fleet *fleet;          /* borrowed, as deadlines */
     struct deadlines *deadlines;
     struct web *web; /* ours */
     struct hook_settings settings;
@@ -49,7 +52,10 @@ struct hooks {
     struct deadline tick, sweep, tell;
     bool has_begun; /* what an earlier process was sending is due again */
     bool claiming, telling, sweeping;
-    bool may_be_more; /* the last claim brought something */
+    bool may_be_more;    /* the last claim brought something */
+    uint64_t claimed_ms; /* when it was asked for */
+    void (*on_closed)(void *arg);
+    void *on_closed_arg;
     bool stopped, closed;
     struct metric *under_way, *delivered, *again, *dead, *dropped, *disabled, *answers, *answers_lost;
 };

@@ -76,7 +76,7 @@ static struct web_answer answer_of(const struct web_call *call, CURLcode code)
         answer.retry_after_s = (uint32_t)(retry_after < 0                   ? 0
                                           : retry_after > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S
                                                                             : retry_after);
-    } else if (code == CURLE_COULDNT_CONNECT && call->refused) {
+    } else if ((code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK) && call->refused) {
         answer.err = WEB_REFUSED;
         answer.why = "its address is not one of the public internet";
     } else {
@@ -197,6 +197,19 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* Of a connection that is used again, too: it may have been made when more was allowed. */
+static int on_before_request(void *arg, char *peer_ip, char *own_ip, int peer_port, int own_port)
+{
+    struct web_call *call = arg;
+    (void)own_ip;
+    (void)peer_port;
+    (void)own_port;
+    if (call->web->allow_private || address_ip_is_public(peer_ip))
+        return CURL_PREREQFUNC_OK;
+    call->refused = true;
+    return CURL_PREREQFUNC_ABORT;
+}
+
 static size_t on_body(char *data, size_t item_bytes, size_t count, void *arg)
 {
     struct web_call *call = arg;
@@ -251,6 +264,8 @@ static void set_limits(struct web_call *call, const struct web_request *request)
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, checks ? 2L : 0L);
     (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_before_request);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
 }
 
 struct web_call *web_send(struct web *web, const struct web_request *request, web_done_fn *done, void *arg)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.keys import new_device_id
+from harness.keys import Key, new_device_id
 from harness.target import Target
 from harness.waiting import hold_for, wait_until
 
@@ -17,8 +17,8 @@ OPEN = {"webhook_allow_private": "yes", "webhook_backoff_s": 1}
 def new_target():
     made = []
 
-    def make(host="127.0.0.1"):
-        made.append(Target(host))
+    def make(host="127.0.0.1", **options):
+        made.append(Target(host, **options))
         return made[-1]
 
     yield make
@@ -352,6 +352,17 @@ def test_a_long_answer_is_cut(server, joe, target):
     wait_until(lambda: len(events_named(server, "hook-response/e/")) == 16, "16 parts of 512 bytes are published")
 
 
+def test_certificates_are_checked(joe, new_target, tmp_path):
+    key = Key(tmp_path, "target")
+    target = new_target(certificate=(key.self_signed("localhost"), key.path))
+    strict = create(joe, event="e", url=target.url("/strict"))
+    create(joe, event="e", url=target.url("/lax"), rejectUnauthorized=False)
+    publish(joe, "e", "1")
+    wait_count(target, 1)
+    wait_until(lambda: detail(joe, strict)["counters"]["failed_attempts"] > 0, "it fails")
+    assert set(target.times_by(lambda r: r.path)) == {"/lax"} and "certificate" in detail(joe, strict)["last_error"]
+
+
 # --- at least once ---
 
 def publish_many(server, count):
@@ -439,6 +450,16 @@ def test_postgres_killed_in_the_middle(new_cyand, new_target, own_postgres):
     wait_delivered(joe, hook, 300, 120)
 
 
+def test_a_webhook_goes_with_its_person(server, joe, target):
+    target.answer = lambda request: (500, {}, b"")
+    create(joe, event="e", url=target.url())
+    publish(joe, "e", "1")
+    wait_count(target, 1)
+    server.query("DELETE FROM users WHERE name = 'joe'")
+    wait_until(lambda: server.query("SELECT (SELECT count(*) FROM webhook), (SELECT count(*) FROM webhook_delivery)") ==
+               [["0", "0"]], "all of it is gone")
+
+
 # --- never into closed networks ---
 
 CLOSED = ["127.0.0.1", "127.8.9.10", "0.0.0.0", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -480,6 +501,23 @@ def test_addresses_that_became_closed_are_refused_when_connected(new_cyand, new_
         wait_until(lambda: detail(joe, hook)["counters"]["dead"] == 1, lambda: detail(joe, hook))
         assert "public internet" in detail(joe, hook)["last_error"]
     assert target.all() == []
+
+
+def test_open_connections_are_looked_at_too(new_cyand, new_target):
+    server, target = new_cyand(webhook_backoff_s=1), new_target()
+    server.config.write_text("[webhook]\nallow_private = yes\n")
+    server.reload()
+    wait_until(lambda: server.log_lines("config.reloaded"), "it is allowed")
+    joe = server.rest("owner", "joe")
+    hook = create(joe, event="e", url=target.url())
+    publish(joe, "e", "1")
+    wait_delivered(joe, hook, 1)
+    server.config.write_text("[webhook]\nallow_private = no\n")
+    server.reload()
+    wait_until(lambda: len(server.log_lines("config.reloaded")) == 2, "it is not any more")
+    publish(joe, "e", "2")
+    wait_until(lambda: detail(joe, hook)["counters"]["dead"] == 1, lambda: detail(joe, hook))
+    assert "public internet" in detail(joe, hook)["last_error"] and len(target.all()) == 1
 
 
 def test_redirects_are_not_followed(joe, target, new_target):

@@ -7,6 +7,7 @@ import hmac
 import http.server
 import json
 import socket
+import ssl
 import threading
 import urllib.parse
 
@@ -86,13 +87,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Target:
-    """answer(request) gives (status, headers, body); it may be set to another at any time."""
+    """answer(request) gives (status, headers, body); it may be set to another at any time. certificate: PEM files of a
+    certificate and its key; then it speaks HTTPS."""
 
-    def __init__(self, host="127.0.0.1"):
+    def __init__(self, host="127.0.0.1", certificate=None):
         self.lock, self.requests, self.now, self.at_once = threading.Lock(), [], 0, 0
         self.answer = lambda request: (200, {}, b"")
         self._server = _Server(host)
         self._server.target = self
+        self._scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -101,7 +108,7 @@ class Target:
         return self._server.server_address[1]
 
     def url(self, path="/", host="127.0.0.1"):
-        return f"http://{host}:{self.port}{path}"
+        return f"{self._scheme}://{host}:{self.port}{path}"
 
     def all(self):
         with self.lock:
