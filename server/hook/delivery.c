@@ -20,6 +20,7 @@
 #define PARTS_MAX 16
 #define VALUE_MAX_BYTES 65536
 
+/* NOLINTNEXTLINE(readability-function-size): nesting inside the list macro */
 void delivery_free(struct delivery *d)
 {
     DL_DELETE(d->h->deliveries, d);

@@ -1,6 +1,5 @@
 #include "hook/hook_spec.h"
 
-#include <ctype.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,37 +84,52 @@ static json_t *read_object(const json_t *fields, const char *key, const char **f
 
 /* --- url --- */
 
+/* As libcurl keeps it, to be freed by it; NULL: there is none. */
 static char *part_of(CURLU *url, CURLUPart part)
 {
     char *text = NULL;
-    return curl_url_get(url, part, &text, part == CURLUPART_PORT ? CURLU_DEFAULT_PORT : 0) == CURLUE_OK
-               ? text
-               : NULL;
+    return curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK ? text : NULL;
+}
+
+static bool has_part(CURLU *url, CURLUPart part)
+{
+    char *text = part_of(url, part);
+    bool has = text != NULL;
+    curl_free(text);
+    return has;
+}
+
+static bool is_http(CURLU *url)
+{
+    char *scheme = part_of(url, CURLUPART_SCHEME);
+    bool good = scheme && (!strcmp(scheme, "http") || !strcmp(scheme, "https"));
+    curl_free(scheme);
+    return good;
+}
+
+static void take_host(struct hook_spec *spec, const char *host, const char *port)
+{
+    spec->host = mem_printf("%s:%s", host, port);
+    for (char *c = spec->host; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
 }
 
 static const char *check_parts(struct hook_spec *spec, CURLU *url, bool allow_private)
 {
-    char *scheme = part_of(url, CURLUPART_SCHEME), *host = part_of(url, CURLUPART_HOST);
-    char *port = part_of(url, CURLUPART_PORT), *user = part_of(url, CURLUPART_USER);
-    char *password = part_of(url, CURLUPART_PASSWORD), *fragment = part_of(url, CURLUPART_FRAGMENT);
+    char *host = part_of(url, CURLUPART_HOST), *port = part_of(url, CURLUPART_PORT);
     const char *flaw = NULL;
-    if (!scheme || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) || !host || !*host || !port)
+    if (!is_http(url) || !host || !*host || !port)
         flaw = "url must begin with http:// or https:// and name a host.";
-    else if (user || password || fragment)
+    else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD) ||
+             has_part(url, CURLUPART_FRAGMENT))
         flaw = "url may hold neither a password nor a fragment; auth takes a username and a password.";
     else if (!allow_private && !address_text_is_public(host))
         flaw = "url names an address that is not of the public internet (webhook.allow_private).";
-    else {
-        spec->host = mem_printf("%s:%s", host, port);
-        for (char *c = spec->host; *c; c++)
-            *c = (char)tolower((unsigned char)*c);
-    }
-    curl_free(scheme);
+    else
+        take_host(spec, host, port);
     curl_free(host);
     curl_free(port);
-    curl_free(user);
-    curl_free(password);
-    curl_free(fragment);
     return flaw;
 }
 

@@ -120,6 +120,15 @@ def test_every_kind_of_body(joe, target):
     assert got.query["event"] == "room" and got.query["data"] == data and got.basic == "joe:pass:word"
 
 
+def test_made_by_a_form(joe, target):
+    answer = joe.post("/v1/webhooks", form={"event": "e", "url": target.url(), "json": '{"v": "{{PARTICLE_EVENT_VALUE}}"}',
+                                            "headers": '{"X-A": "b"}', "noDefaults": "true", "rejectUnauthorized": "false"})
+    assert answer.status == 201, answer
+    publish(joe, "e", "7")
+    request = wait_count(target, 1)[0]
+    assert request.json == {"v": "7"} and request.headers["X-A"] == "b"
+
+
 def test_no_event_writes_a_header_or_a_host(joe, target):
     create(joe, event="evil", url=target.url("/x?v={{{PARTICLE_EVENT_VALUE}}}"), headers={"X-Said": "{{{PARTICLE_EVENT_VALUE}}}"},
            body="b")
