@@ -153,7 +153,7 @@ static void on_described(void *arg, enum coap_outcome outcome, const struct coap
     }
     device->all->describes->value++;
     link_fill_facts(device, &facts);
-    facts.rtt_ms = rtt_ms;
+    facts.rtt_ms = rtt_ms > 0 ? rtt_ms : 1; /* measured, if too short for the clock */
     device->all->ops.describe(device->all->ops.ctx, &facts, &d, on_pulled_stored, ask);
     describe_free(&d);
 }

@@ -39,10 +39,15 @@ def events(cyand):
 
 def test_asked_for_and_read(cyand, boron):
     device, swarm, joe = boron
-    before = stored(cyand)  # a device may tell them unasked
     swarm.publish(device, "temperature", "21")
     ask(cyand, joe, device)
-    last = joe.ok("GET", f"/v1/diagnostics/{device}/last")["diagnostics"]
+    newest = wait_until(lambda: joe.ok("GET", f"/v1/diagnostics/{device}/last")["diagnostics"], "there are some")
+    assert newest in joe.ok("GET", f"/v1/diagnostics/{device}")["diagnostics"]
+
+    def asked_for():  # a device may tell them unasked, too
+        return [v for v in joe.ok("GET", f"/v1/diagnostics/{device}")["diagnostics"] if v["payload"]["service"]["coap"]]
+
+    last = wait_until(asked_for, "what was asked for has come")[-1]
     assert last["deviceID"] == device and last["updated_at"].endswith("Z")
     said, service = last["payload"]["device"], last["payload"]["service"]
     identity = bytes.fromhex(device)  # what the simulated device makes its values of
@@ -50,9 +55,9 @@ def test_asked_for_and_read(cyand, boron):
     assert said["network"]["signal"]["rssi"] == -40 - identity[10] % 50 and said["network"]["signal"]["rssi_units"] == "dBm"
     assert said["cloud"] == {"connection": {"status": "connected"}, "coap": {"retransmit": identity[9] % 5}}
     assert service["device"] == {"status": "ok"} and service["cloud"]["publish"] == {"sent": 1}
-    assert service["cloud"]["uptime"] >= 0 and service["coap"]["round_trip"] >= 0
+    assert service["cloud"]["uptime"] >= 0 and service["coap"]["round_trip"] >= 1
     wait_until(lambda: len(events(cyand)) == stored(cyand), "each is told of in an event")
-    assert events(cyand)[-1] == last["payload"] and stored(cyand) == before + 1
+    assert last["payload"] in events(cyand)
     assert cyand.query("SELECT bool_and(is_system) FROM event WHERE name LIKE 'spark/device/diag%'") == [["t"]]
 
 
