@@ -60,13 +60,16 @@ BEGIN
         SELECT h.id, e.device_id, e.name, e.data, e.received_at
           FROM fresh e
           LEFT JOIN device d ON d.id = e.device_id
+         CROSS JOIN LATERAL ( -- whose it is; a person may publish to a product
+              SELECT CASE WHEN e.device_id IS NULL THEN (to_jsonb(e) ->> 'product_id')::integer ELSE d.in_product END AS product) p
          CROSS JOIN LATERAL (
               SELECT w.id FROM webhook w
-               WHERE w.product_id IS NULL AND w.owner_id = CASE WHEN e.device_id IS NULL THEN e.user_id ELSE d.owner_id END
+               WHERE w.product_id IS NULL
+                 AND w.owner_id = CASE WHEN e.device_id IS NOT NULL THEN d.owner_id WHEN p.product IS NULL THEN e.user_id END
                  AND w.disabled IS NULL AND (w.device_id IS NULL OR w.device_id = e.device_id) AND starts_with(e.name, w.event)
               UNION ALL
               SELECT w.id FROM webhook w
-               WHERE w.product_id = d.in_product
+               WHERE w.product_id = p.product
                  AND w.disabled IS NULL AND (w.device_id IS NULL OR w.device_id = e.device_id) AND starts_with(e.name, w.event)) h
          WHERE e.data IS NOT NULL AND NOT is_hook_name(e.name) AND NOT coalesce(d.quarantined OR d.denied, false)
          ORDER BY e.id;

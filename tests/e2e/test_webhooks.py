@@ -206,9 +206,18 @@ def test_a_products_devices(server, joe, target, new_swarm):
     for device in devices:
         swarm.publish(device["id"], "event", "1")
     assert wait_count(target, 1)[0].form["coreid"] == devices[0]["id"]
+    own = create(joe, event="e", url=target.url("/own"))
+    publish(joe, "e", "of a person")
+    wait_count(target, 2)
+    server.query("ALTER TABLE event ADD COLUMN IF NOT EXISTS product_id integer;"
+                 "INSERT INTO event (key, user_id, product_id, name, data, content_format, ttl_s, is_public, is_system, received_at)"
+                 " SELECT substr(sha256('x'), 1, 16), id, 1000, 'e', 'to the product', 0, 60, false, false, now() FROM users"
+                 " WHERE name = 'joe'")
+    wait_count(target, 3)
     hold_for(1)
-    assert len(target.all()) == 1
+    assert [(r.path, r.form["data"]) for r in target.all()[1:]] == [("/own", "of a person"), ("/", "to the product")]
     assert joe.get(f"/v1/webhooks/{hook['id']}").status == 404, "it is the product's, not his"
+    assert [h["id"] for h in joe.get("/v1/webhooks").json] == [own["id"]]
 
 
 # --- answers become events ---
