@@ -25,8 +25,8 @@ void vitals_last(struct http_request *r);
 void vitals_history(struct http_request *r);
 void vitals_metadata(struct http_request *r);
 void vitals_summary(struct http_request *r);
-void events_publish(struct http_request *r);      /* events.c */
-void nodes_read(struct http_request *r);          /* nodes.c */
+void events_publish(struct http_request *r); /* events.c */
+void nodes_read(struct http_request *r);     /* nodes.c */
 
 void campaigns_list(struct http_request *r); /* campaigns.c */
 void campaigns_create(struct http_request *r);
