@@ -17,6 +17,7 @@ struct api {
     struct fleet *fleet;
     struct devices *devices;
     struct campaigns *campaigns;
+    struct hooks *hooks;
     struct metrics *metrics;
     struct api_view view;
     char *openapi;       /* ours: the document, as text */
