@@ -47,7 +47,8 @@ class Rest:
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
-            answer = Answer(response, response.read())
+            is_endless = response.headers.get_content_type() == "text/event-stream"
+            answer = Answer(response, b"" if is_endless else response.read())
         finally:
             connection.close()
         if self.document is not None:
