@@ -11,7 +11,7 @@
     " d.platform_id, d.product_id, d.product_version, d.status, d.requires_deep_update, d.quarantined,"      \
     " d.cc3000_patch_version, d.system_version, d.serial_number, d.iccid, d.imei, u.name AS owner, "         \
     "d.updates_enabled,"                                                                                     \
-    " d.updates_forced, d.last_reset"
+    " coalesce(d.force_updates, d.updates_forced), d.last_reset"
 #define DEVICE_COLUMN_COUNT 23
 
 /* Fills device from the columns that start at first; its strings point into result and into release (16
