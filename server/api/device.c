@@ -1,4 +1,4 @@
-/* /v1/devices/:device and the claim of one: read, rename, note, signal, claim, unclaim. */
+/* /v1/devices/:device and the claim of one: read, rename, note, force updates, signal, claim, unclaim. */
 #include "api/handlers.h"
 
 #include <stdio.h>
@@ -91,6 +91,7 @@ void device_unclaim(struct http_request *r)
 /* What a PUT asks for; texts are the body's. */
 struct change {
     const char *name, *notes; /* NULL: leave it */
+    bool has_forced, forced, forced_is_kept;
     bool has_signal, signal;
     char id[DEVICE_ID_TEXT_SIZE];
 };
@@ -104,11 +105,13 @@ static void respond_changed(struct http_request *r)
         (void)json_object_set_new(answer, "name", json_string(change->name));
     if (change->notes != NULL)
         (void)json_object_set_new(answer, "notes", json_string(change->notes));
+    if (change->has_forced)
+        (void)json_object_set_new(answer, "firmware_updates_forced", json_boolean(change->forced));
     if (change->has_signal) {
         (void)json_object_set_new(answer, "connected", json_true());
         (void)json_object_set_new(answer, "signaling", json_boolean(change->signal));
     }
-    if (change->name != NULL || change->notes != NULL)
+    if (change->name != NULL || change->notes != NULL || change->has_forced)
         (void)json_object_set_new(answer, "updated_at", device_json_time(clock_wall_ms()));
     respond_json(r, 200, answer);
 }
@@ -140,14 +143,27 @@ static void finish_update(struct http_request *r, const struct fleet_device *dev
                     on_signaled);
 }
 
+static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why);
+
+static void keep_forced(struct http_request *r)
+{
+    struct change *change = r->scratch;
+
+    change->forced_is_kept = true;
+    fleet_force_updates(r->api->fleet, &r->actor, http_request_device(r), change->forced, on_updated, r);
+}
+
 static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)
 {
     struct http_request *r = arg;
 
     if (!http_request_continue(r))
         return;
+    const struct change *change = r->scratch;
     if (err != FLEET_OK) /* a name that is taken is a bad value, like any other bad name (rest-api 2) */
         respond_device_err(r, err == FLEET_CONFLICT ? FLEET_INVALID : err, why);
+    else if (change->has_forced && !change->forced_is_kept)
+        keep_forced(r);
     else
         finish_update(r, device);
 }
@@ -193,6 +209,26 @@ static bool read_signal(struct http_request *r, struct change *change)
     return false;
 }
 
+static bool read_forced(struct http_request *r, struct change *change)
+{
+    enum field kind = body_get_bool(&r->body, "firmware_updates_forced", &change->forced);
+
+    change->has_forced = kind == FIELD_OK;
+    if (kind == FIELD_OK || kind == FIELD_ABSENT)
+        return true;
+    respond_bad_field(r, "firmware_updates_forced", "must be true or false.");
+    return false;
+}
+
+/* What clients of 2015 flashed by name (rest-api 2). */
+static bool names_an_application(struct http_request *r)
+{
+    if (json_object_get(r->body.fields, "app") == NULL && json_object_get(r->body.fields, "app_id") == NULL)
+        return false;
+    respond_error(r, 400, "This server knows no applications by name: send the binary as a file.");
+    return true;
+}
+
 void device_update(struct http_request *r)
 {
     if (http_request_file(r) != NULL) {
@@ -201,10 +237,13 @@ void device_update(struct http_request *r)
     }
     struct change *change = http_request_scratch(r, sizeof(*change));
 
-    if (!read_name(r, change) || !read_notes(r, change) || !read_signal(r, change))
+    if (names_an_application(r) || !read_name(r, change) || !read_notes(r, change) ||
+        !read_forced(r, change) || !read_signal(r, change))
         return;
     if (change->name == NULL && change->notes == NULL) {
-        if (change->has_signal)
+        if (change->has_forced)
+            keep_forced(r);
+        else if (change->has_signal)
             fleet_get_device(r->api->fleet, &r->actor, http_request_device(r), on_found, r);
         else
             respond_error(r, 400, "Nothing to do?");
