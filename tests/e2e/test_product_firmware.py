@@ -94,14 +94,19 @@ def test_locked_and_marked_devices(fleet):
     locked, marked, plain = argons.ids
     product.upload(3)
     product.upload(4)
-    product.set(locked, "desired_firmware_version = 3")
-    product.set(marked, "development = true")
+    change = f"{product.path}/devices/{{}}".format
+    assert product.rest.ok("PUT", change(locked), {"desired_firmware_version": 3})["desired_firmware_version"] == 3
+    assert product.rest.ok("PUT", change(marked), {"development": True})["development"] is True
     product.release(4, default=True, now=True)
     assert product.wait_update(plain, "succeeded")["firmware_version"] == 4
+    hold_for(2, lambda: product.updates(locked) == [])  # a lock alone is for the next handshake, too
+    assert product.rest.ok("PUT", change(locked), {"desired_firmware_version": 3, "flash": True})["flash"] is True
     assert product.wait_update(locked, "succeeded")["firmware_version"] == 3
-    assert product.updates(marked) == []
-    product.set(locked, "desired_firmware_version = NULL")
-    assert product.cyand.query(f"SELECT product_push_device('\\x{locked}', 'ora')") == [["ok"]]
+    argons.swarm.command("reboot", marked)
+    hold_for(2, lambda: product.updates(marked) == [])
+    shown = product.rest.ok("GET", change(locked))
+    assert (shown["firmware_version"], shown["desired_firmware_version"], shown["targeted_firmware_release_version"]) == (3, 3, 3)
+    product.rest.ok("PUT", change(locked), {"desired_firmware_version": None, "flash": True})
     wait_until(lambda: product.says(locked) == 4, lambda: product.updates(locked))
     product.wait_update(locked, "succeeded")
     assert applied(argons) == {locked: 2, plain: 1}
@@ -244,7 +249,32 @@ def test_what_a_campaign_and_a_person_do_meanwhile(fleet):
     product.set(device, "development = false")
     argons.swarm.command("reboot", device)
     wait_until(lambda: product.says(device) == 3, lambda: product.updates(device))
+    product.wait_update(device, "succeeded")
     nothing_under_way(product.cyand)
+
+
+def test_a_device_of_a_product_is_flashed_by_its_team(fleet):
+    """As `particle cloud flash --product` does it: marked for development first, then the file, in chunks."""
+    product, argons = fleet({})
+    (device,) = argons.ids
+    path = f"{product.path}/devices/{device}"
+    assert product.rest.ok("PUT", path, {"development": True})["development"] is True
+    mine = module(ARGON, "u", 1, 6, size=20_000, seed="mine")
+    answer = product.rest.upload(path, mine, method="PUT", field="file", chunk_bytes=4096, fields={"latest": "true"})
+    assert (answer.status, answer.json) == (200, {"id": device, "status": "Update started"}), answer
+    assert product.rest.upload(path, mine, method="PUT").status == 409
+    wait_until(lambda: applied(argons) == {device: 1}, "it is applied")
+    for sent, status, says in ((dict(file_name="blink.ino"), 501, "compile"), (dict(file_name="app.bin"), 400, "CRC")):
+        refused = product.rest.upload(path, mine[:-1] + b"x", method="PUT", **sent)
+        assert refused.status == status and says in refused.json["error"], refused
+    for where in (path, f"/v1/devices/{device}"):
+        named = product.cyand.rest().put(where, {"app": "tinker"})
+        assert named.status == 400 and "by name" in named.json["error"], named
+        assert product.cyand.rest().put(where, {"firmware_updates_forced": "perhaps"}).status == 400
+    assert product.cyand.rest("owner", "stranger").upload(path, mine, method="PUT").status == 403
+    forced = product.rest.ok("PUT", path, {"firmware_updates_forced": "1", "notes": "by hand"})
+    assert forced["firmware_updates_forced"] is True and forced["notes"] == "by hand"
+    wait_until(lambda: product.cyand.query("SELECT 1 FROM device WHERE updates_forced"), "its echo is there")
 
 
 # --- the interface ---
@@ -300,7 +330,7 @@ def test_each_refusal_says_why(product):
     good = product.application(3)
     refused(b"no module at all" * 100, "The file is refused: ")
     for version in ("0", "65536", "-1", "three", ""):
-        refused(good, "`version` must be a number from 1 to 65535.", version=version)
+        refused(good, "version must be a number from 1 to 65535.", version=version)
     refused(good, "it says that it is version 3 of its product, not 4", version="4")
     refused(module(ARGON, "u", 1, 6), "build it with PRODUCT_VERSION(3)")
     refused(module(ARGON, "u", 1, 6, product=(product.id + 1, 3)), f"for product {product.id + 1}, not {product.id}")
