@@ -103,6 +103,8 @@ def test_changes_are_answered_with_what_was_changed(team, argon):
     assert [g["name"] for g in team.rest.ok("GET", f"{team.path}/groups")["groups"]] == ["a", "b", "c"]
     unlocked = team.put(device, {"desired_firmware_version": None}).json
     assert unlocked["desired_firmware_version"] is None
+    assert team.put(device, {"firmware_updates_forced": True}).json["firmware_updates_forced"] is True
+    assert team.device(device)["firmware_updates_forced"] is True
     both = team.put(device, {"signal": 0, "notes": "x"}).json
     assert (both["signaling"], both["notes"], both["connected"]) == (False, "x", True)
     assert swarm.wait_notice("signal", device)["on"] is False
@@ -113,7 +115,7 @@ def test_changes_are_answered_with_what_was_changed(team, argon):
     ({"groups": [str(i) for i in range(101)]}, "groups"), ({"desired_firmware_version": 0}, "desired_firmware_version"),
     ({"desired_firmware_version": "x"}, "desired_firmware_version"), ({"desired_firmware_version": 5}, "desired_firmware_version"),
     ({"name": ""}, "name"), ({"name": "a b"}, "a name"), ({"name": "0" * 24}, "a name"), ({"notes": 5}, "notes"),
-    ({"quarantined": "x"}, "quarantined"), ({"signal": 2}, "signal"), ({}, "Nothing to do?")])
+    ({"quarantined": "x"}, "quarantined"), ({"firmware_updates_forced": 3}, "firmware_updates_forced"), ({"signal": 2}, "signal"), ({}, "Nothing to do?")])
 def test_bad_changes_are_named(team, fields, field):
     device = new_device_id()
     team.rest.ok("POST", f"{team.path}/provisioning/{device}", {"algorithm": "psk", "psk": "00" * 16})
