@@ -233,12 +233,16 @@ def test_a_removed_device_goes_on_and_a_denied_one_is_turned_away(team, argon):
     assert swarm.finish()["protocol_errors"] == {}
 
 
-def test_denied_and_allowed_again_in_place(team, argon):
-    device, _ = argon
+@pytest.mark.parametrize("profile", ["deviceos", "psk"])
+def test_denied_and_allowed_again_in_place(team, new_swarm, profile):
+    device = new_device_id()
+    new_swarm(team.cyand, file=[{"id": device, "platform": ARGON, "profile": profile}], time_scale=0.2).wait_connected(1)
     team.add(device)
+    wait_until(lambda: team.device(device)["connected"], "it is connected")
     assert team.put(device, {"denied": True}).json["denied"] is True
     wait_until(lambda: not team.device(device)["connected"], "its session ends")
     assert team.device(device)["denied"] is True, "it stays in the product"
+    wait_until(lambda: team.cyand.metrics().sum("cyan_device_refused_total", reason="denied") >= 1, "it is turned away")
     assert team.put(device, {"denied": False}).json["denied"] is False
     wait_until(lambda: team.device(device)["connected"], "it comes back", 90)
 
