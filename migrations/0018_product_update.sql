@@ -60,11 +60,12 @@ CREATE FUNCTION firmware_targets(product integer, names text[], version integer)
            f.module_id
       FROM device d
       LEFT JOIN product_release p ON p.product_id = d.in_product AND p.name = ''
-      LEFT JOIN LATERAL (
-           SELECT max(CASE WHEN g.name = ANY (names) THEN firmware_targets.version ELSE r.version END) AS version
+      LEFT JOIN (
+           SELECT g.device_id, max(CASE WHEN g.name = ANY (names) THEN firmware_targets.version ELSE r.version END) AS version
              FROM device_group g
-             LEFT JOIN product_release r ON r.product_id = d.in_product AND r.name = g.name
-            WHERE g.device_id = d.id) g ON true
+             LEFT JOIN product_release r ON r.product_id = g.product_id AND r.name = g.name
+            WHERE g.product_id = firmware_targets.product
+            GROUP BY g.device_id) g ON g.device_id = d.id
      CROSS JOIN LATERAL (
            SELECT CASE WHEN d.development OR d.quarantined OR d.denied THEN NULL
                        ELSE coalesce(d.desired_firmware_version, g.version,
@@ -72,9 +73,21 @@ CREATE FUNCTION firmware_targets(product integer, names text[], version integer)
       LEFT JOIN product_firmware f ON f.product_id = d.in_product AND f.version = t.target
      WHERE d.in_product = firmware_targets.product
 $$;
-CREATE OR REPLACE FUNCTION targeted_firmware_version(d device) RETURNS integer LANGUAGE sql STABLE AS $$
-    SELECT t.target FROM firmware_targets(d.in_product, '{}', NULL) t WHERE t.device_id = d.id
-$$;
+-- The same of one device. In plpgsql, which keeps its plan: the question comes with every Hello.
+CREATE FUNCTION device_firmware_target(dev bytea) RETURNS TABLE (target integer, runs boolean, module_id bigint)
+    LANGUAGE plpgsql STABLE ROWS 1 AS $$
+DECLARE
+    product integer := (SELECT d.in_product FROM device d WHERE d.id = dev);
+BEGIN
+    IF product IS NOT NULL THEN
+        RETURN QUERY SELECT t.target, t.runs, t.module_id FROM firmware_targets(product, '{}', NULL) t WHERE t.device_id = dev;
+    END IF;
+END $$;
+DROP FUNCTION targeted_firmware_version;
+CREATE FUNCTION targeted_firmware_version(d device) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT t.target FROM device_firmware_target(d.id) t);
+END $$;
 
 -- How many devices a release would bring from which version to this one.
 CREATE FUNCTION firmware_impact(product integer, of_version integer, names text[]) RETURNS json LANGUAGE sql STABLE AS $$
@@ -114,7 +127,7 @@ BEGIN
                     THEN format('Firmware %s was sent to the device %s times, and it came back without it each time.', t.target,
                                 h.tries) END AS flaw
           FROM unnest(devs) x (id) JOIN device d USING (id)
-         CROSS JOIN LATERAL firmware_targets(d.in_product, '{}', NULL) t
+         CROSS JOIN LATERAL device_firmware_target(x.id) t
           JOIN product_firmware f ON f.product_id = d.in_product AND f.version = t.target
           JOIN module_binary b ON b.id = f.module_id
          CROSS JOIN LATERAL (
@@ -125,7 +138,7 @@ BEGIN
                   AND u.product_version = t.target AND NOT anew
                   AND u.created_at >= coalesce((SELECT max(r.released_at) FROM product_release r
                                                  WHERE r.product_id = d.in_product AND r.version = t.target), f.uploaded_at)) h
-         WHERE t.device_id = d.id AND NOT t.runs AND b.status = 'active'
+         WHERE NOT t.runs AND b.status = 'active'
     ), fresh AS (
         INSERT INTO device_update (kind, product_id, product_version, device_id, state, reason, detail, attempts, requested_by,
                                    ended_at)
@@ -153,10 +166,14 @@ BEGIN
     RETURN made;
 END $$;
 
--- A Hello says what a device of a product runs.
+-- A Hello says what a device of a product runs; most run what they should.
 CREATE FUNCTION on_product_hello() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM product_updates_make(ARRAY[NEW.id], 'handshake', false);
+    IF EXISTS (SELECT FROM device_firmware_target(NEW.id) t WHERE NOT t.runs AND t.target IS NOT NULL)
+       OR EXISTS (SELECT FROM device_update u WHERE u.device_id = NEW.id AND u.kind = 'product'
+                     AND u.state IN ('pending', 'waiting', 'active', 'verifying')) THEN
+        PERFORM product_updates_make(ARRAY[NEW.id], 'handshake', false);
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER product_hello AFTER UPDATE OF hello_flags ON device FOR EACH ROW -- only a Hello names that column
@@ -268,9 +285,8 @@ BEGIN
         ids := ARRAY(SELECT d.id FROM device d WHERE d.in_product = p.product_id AND d.online AND d.id > p.past
                       ORDER BY d.id LIMIT slice);
         PERFORM product_updates_make(ARRAY(
-            SELECT t.device_id FROM unnest(ids) x (id)
-             CROSS JOIN LATERAL firmware_targets(p.product_id, '{}', NULL) t
-             WHERE t.device_id = x.id AND t.target = p.version AND NOT t.runs), p.asked_by, false);
+            SELECT x.id FROM unnest(ids) x (id)
+             CROSS JOIN LATERAL device_firmware_target(x.id) t WHERE t.target = p.version AND NOT t.runs), p.asked_by, false);
         IF cardinality(ids) < slice THEN
             DELETE FROM product_push WHERE product_id = p.product_id AND version = p.version;
         ELSE

@@ -179,3 +179,4 @@ BEGIN
     RETURN ROW('ok', firmware_impact(product, which, names)::text, NULL)::firmware_result;
 END $$;
 ALTER FUNCTION product_release_impact SET jit = off;
+ALTER FUNCTION product_firmware_list SET jit = off;
