@@ -196,6 +196,7 @@ static void on_campaigns_closed(void *arg)
 
 static void close_postgres(struct node *n)
 {
+    fleet_set_bulk(n->fleet, NULL);
     campaigns_close(n->campaigns, on_campaigns_closed, n);
 }
 
@@ -499,6 +500,7 @@ static int start_rooms(struct node *n)
     struct campaigns_settings campaigns = campaigns_settings(c);
     n->campaigns =
         campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
+    fleet_set_bulk(n->fleet, campaigns_bulk(n->campaigns));
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
