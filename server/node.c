@@ -102,6 +102,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .events_keep_s = c->events_keep_s,
         .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
+        .release_needs_proof = c->product_release_needs_proof != 0,
     };
 }
 
@@ -223,6 +224,7 @@ static void on_hooks_closed(void *arg)
 
 static void close_postgres(struct node *n)
 {
+    fleet_set_bulk(n->fleet, NULL);
     hooks_close(n->hooks, on_hooks_closed, n);
 }
 
@@ -539,6 +541,7 @@ static int start_rooms(struct node *n)
     n->campaigns =
         campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
     make_hooks(n);
+    fleet_set_bulk(n->fleet, campaigns_bulk(n->campaigns));
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);

@@ -135,6 +135,11 @@ void fleet_set_devices(struct fleet *f, struct devices *devices)
     reach_set_devices(f->reach, devices);
 }
 
+void fleet_set_bulk(struct fleet *f, struct pg *bulk)
+{
+    f->bulk = bulk;
+}
+
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions)
 {
     f->nodes = nodes;

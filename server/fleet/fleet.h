@@ -20,6 +20,7 @@ struct fleet_settings {
     uint64_t events_keep_s;        /* older events are deleted, in small batches */
     uint64_t update_events_keep_s; /* and so are older moves of updates and campaigns */
     uint32_t node_id;              /* which of the nodes this is; stays as it was at the start */
+    bool release_needs_proof;      /* a product's firmware is released once one of its devices has run it */
 };
 
 struct firmware_cache;
@@ -38,6 +39,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 /* Set once, before fleet_start, when there is a Redis: devices are reached on other nodes too. Both are freed
  * after fleet_drain is done and before fleet_free, with every callback of theirs. */
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
+/* Where questions go that take longer than a device should wait; NULL: to the same connections as all. */
+void fleet_set_bulk(struct fleet *f, struct pg *bulk);
 struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
 uint32_t fleet_node_id(const struct fleet *f);
 struct reach *fleet_reach(struct fleet *f);                   /* to ask devices */

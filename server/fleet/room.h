@@ -34,6 +34,7 @@ struct planner;
 struct fleet {
     uv_loop_t *loop;             /* borrowed */
     struct pg *pg;               /* borrowed: closed before this is freed */
+    struct pg *bulk;             /* borrowed: for what takes long; NULL: pg */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct devices *devices;     /* borrowed, NULL until fleet_set_devices */
     struct nodes *nodes;         /* borrowed, NULL without Redis, as sessions */
