@@ -36,6 +36,7 @@ CREATE TABLE refresh_token (
 CREATE INDEX refresh_token_family ON refresh_token (family);
 CREATE INDEX refresh_token_user ON refresh_token (user_id);
 CREATE INDEX refresh_token_expires ON refresh_token (expires_at);
+CREATE INDEX refresh_token_product ON refresh_token (product_id) WHERE product_id IS NOT NULL;
 
 -- A client gets tokens of the person who made it, or, for one of a product, tokens good for that product alone.
 CREATE TABLE oauth_client (
@@ -88,7 +89,7 @@ EXCEPTION WHEN unique_violation THEN
     RETURN 'taken';
 END $$;
 
--- Ends every other sign-in. 'ok' or 'not found'.
+-- Ends every other sign-in, and a lock of the account. 'ok' or 'not found'.
 CREATE FUNCTION account_set_password(actor text, uid bigint, new_password text, keep_token bigint) RETURNS text
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -104,6 +105,7 @@ BEGIN
     UPDATE refresh_token r SET revoked_at = now()
      WHERE r.user_id = uid AND r.revoked_at IS NULL
        AND r.family IS DISTINCT FROM (SELECT t.family FROM access_token t WHERE t.id = keep_token);
+    DELETE FROM sign_in_failure s WHERE s.subject = (sign_in_subjects(who, ''))[1];
     INSERT INTO audit (actor, action, target, after)
     VALUES (actor, 'user.password', 'user ' || who, jsonb_build_object('tokens_ended', ended));
     RETURN 'ok';
@@ -187,16 +189,18 @@ BEGIN
     RETURN made;
 END $$;
 
--- 'ok', 'unknown' (also: used up, expired, another client's) or 'reused': then its family has ended.
-CREATE FUNCTION token_refresh(old bytea, by_client text, sha bytea, begins text, expires_s bigint, refresh bytea) RETURNS text
-    LANGUAGE plpgsql AS $$
+-- 'ok', 'unknown' (also: expired, another client's) or 'reused': then its family has ended. A client that has a secret must
+-- bring it (its hash; NULL: none).
+CREATE FUNCTION token_refresh(old bytea, by_client text, secret bytea, sha bytea, begins text, expires_s bigint, refresh bytea)
+    RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     r refresh_token;
     who text;
     ended bigint;
 BEGIN
     SELECT * INTO r FROM refresh_token WHERE sha256 = old FOR UPDATE;
-    IF NOT FOUND OR r.revoked_at IS NOT NULL OR r.client IS DISTINCT FROM by_client THEN
+    IF NOT FOUND OR r.revoked_at IS NOT NULL OR r.client IS DISTINCT FROM by_client
+       OR EXISTS (SELECT FROM oauth_client o WHERE o.id = by_client AND o.secret_sha256 IS DISTINCT FROM secret) THEN
         RETURN 'unknown';
     END IF;
     SELECT name INTO who FROM users WHERE id = r.user_id;

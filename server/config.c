@@ -143,8 +143,8 @@ static const struct option options[] = {
 
 /* Variables of the same prefix that belong to cyanctl, ./run, the build and the tests. */
 static const char *const foreign_variables[] = {
-    "CYAN_URL",        "CYAN_TOKEN",          "CYAN_CA_FILE",   "CYAN_PID",
-    "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+    "CYAN_URL",      "CYAN_TOKEN",      "CYAN_CA_FILE",        "CYAN_PID",       "CYAN_USER",
+    "CYAN_PASSWORD", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
 };
 #define FOREIGN_PREFIX "CYAN_TEST_"
 

@@ -18,6 +18,7 @@
 struct asked {
     struct grant_wish wish;
     const char *client_id, *client_secret; /* NULL: not told */
+    bool is_client;                        /* it asks for itself */
 };
 
 static void respond_oauth(struct http_request *r, const char *error, const char *description)
@@ -34,7 +35,7 @@ static void on_granted(void *arg, enum fleet_err err, const struct granted *gran
         return;
     if (err == FLEET_AWAY)
         respond_away(r);
-    else if (err == FLEET_NOT_FOUND && asked->client_id != NULL && asked->client_secret != NULL)
+    else if (err == FLEET_NOT_FOUND && asked->is_client)
         respond_oauth(r, "invalid_client", UNKNOWN_CLIENT);
     else if (err == FLEET_NOT_FOUND)
         respond_oauth(r, "invalid_grant", "The refresh token is invalid");
@@ -149,11 +150,11 @@ static bool read_asked(struct http_request *r, struct asked *asked)
     return read_expiry(r, &asked->wish.expires_s);
 }
 
-static void grant_by_password(struct http_request *r, struct asked *asked)
+/* Any client may bring a person (rest-api 1). */
+static void grant_by_password(struct http_request *r)
 {
     const char *username = text_of(r, "username"), *password = text_of(r, "password");
 
-    asked->client_secret = NULL; /* any client may bring a person (rest-api 1) */
     if (username == NULL || password == NULL)
         respond_oauth(r, "invalid_request", "username and password are needed.");
     else
@@ -164,15 +165,15 @@ static void grant_by_refresh(struct http_request *r, struct asked *asked)
 {
     const char *token = text_of(r, "refresh_token");
 
-    asked->client_secret = NULL;
     if (token == NULL || *token == '\0' || strlen(token) > HTTP_REQUEST_TOKEN_MAX)
         respond_oauth(r, "invalid_request", "refresh_token is needed.");
     else
-        fleet_refresh_token(r->api->fleet, token, &asked->wish, on_granted, r);
+        fleet_refresh_token(r->api->fleet, token, asked->client_secret, &asked->wish, on_granted, r);
 }
 
 static void grant_by_client(struct http_request *r, struct asked *asked)
 {
+    asked->is_client = true;
     if (asked->client_id == NULL || asked->client_secret == NULL)
         respond_oauth(r, "invalid_client", UNKNOWN_CLIENT);
     else
@@ -190,7 +191,7 @@ void oauth_token(struct http_request *r)
     if (type == NULL)
         respond_oauth(r, "invalid_request", "grant_type is needed.");
     else if (strcmp(type, "password") == 0)
-        grant_by_password(r, asked);
+        grant_by_password(r);
     else if (strcmp(type, "refresh_token") == 0)
         grant_by_refresh(r, asked);
     else if (strcmp(type, "client_credentials") == 0)

@@ -18,8 +18,8 @@ static const struct pg_statement grant = {
 };
 static const struct pg_statement refresh = {
     .name = "token_refresh",
-    .sql = "SELECT token_refresh($1::bytea, $2::text, $3::bytea, $4::text, $5::bigint, $6::bytea)",
-    .params = 6,
+    .sql = "SELECT token_refresh($1::bytea, $2::text, $3::bytea, $4::bytea, $5::text, $6::bigint, $7::bytea)",
+    .params = 7,
 };
 static const struct pg_statement of_client = {
     .name = "token_of_client",
@@ -91,15 +91,17 @@ void fleet_grant_token(struct fleet *f, const struct fleet_actor *actor, const s
     sql_array_deinit(&scopes);
 }
 
-void fleet_refresh_token(struct fleet *f, const char *refresh_token, const struct grant_wish *wish,
-                         grant_fn *done, void *arg)
+void fleet_refresh_token(struct fleet *f, const char *refresh_token, const char *secret,
+                         const struct grant_wish *wish, grant_fn *done, void *arg)
 {
     struct grant_wait *wait = wait_new(f, done, arg);
-    uint8_t old[32];
+    uint8_t old[32], sum[32];
     token_sum(old, refresh_token);
+    token_sum(sum, secret ? secret : "");
     struct pg_param params[] = {
         pg_bytes(old, sizeof old),
         pg_text(wish->client),
+        secret ? pg_bytes(sum, sizeof sum) : pg_text(NULL),
         pg_bytes(wait->access_sha256, sizeof wait->access_sha256),
         pg_text(wait->prefix),
         expiry(wait, wish),

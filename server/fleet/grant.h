@@ -24,9 +24,10 @@ struct grant_wish {
 /* Texts are copied. */
 void fleet_grant_token(struct fleet *f, const struct fleet_actor *actor, const struct grant_wish *wish,
                        grant_fn *done, void *arg);
-/* The new token may what the old one might: wish->scopes is not looked at. */
-void fleet_refresh_token(struct fleet *f, const char *refresh_token, const struct grant_wish *wish,
-                         grant_fn *done, void *arg);
+/* The new token may what the old one might: wish->scopes is not looked at. secret: of wish->client, if it has
+ * one (oauth_client.h); else it does not matter, and may be NULL. */
+void fleet_refresh_token(struct fleet *f, const char *refresh_token, const char *secret,
+                         const struct grant_wish *wish, grant_fn *done, void *arg);
 void fleet_grant_client_token(struct fleet *f, const char *client_id, const char *secret,
                               const struct grant_wish *wish, grant_fn *done, void *arg);
 

@@ -99,7 +99,7 @@ static struct got grant(struct fleet_fixture *fx, const struct fleet_actor *acto
 static struct got refresh(struct fleet_fixture *fx, const char *token, struct grant_wish wish)
 {
     struct got g = {0};
-    fleet_refresh_token(fx->fleet, token, &wish, on_granted, &g);
+    fleet_refresh_token(fx->fleet, token, NULL, &wish, on_granted, &g);
     fleet_run_until(fx, g.calls);
     return g;
 }
@@ -350,8 +350,8 @@ static void test_two_who_refresh_at_once(void **state)
     struct fleet_fixture *fx = *state;
     struct grant_wish wish = {.client = "cli"};
     struct got first = grant(fx, &fx->owner, wish), a = {0}, b = {0};
-    fleet_refresh_token(fx->fleet, first.refresh, &wish, on_granted, &a);
-    fleet_refresh_token(fx->fleet, first.refresh, &wish, on_granted, &b);
+    fleet_refresh_token(fx->fleet, first.refresh, NULL, &wish, on_granted, &a);
+    fleet_refresh_token(fx->fleet, first.refresh, NULL, &wish, on_granted, &b);
     fleet_run_until(fx, a.calls && b.calls);
     assert_int_equal((a.err == FLEET_OK) + (b.err == FLEET_OK), 1);
     assert_int_equal(check(fx, a.err == FLEET_OK ? a.access : b.access).err, FLEET_NOT_FOUND);
@@ -511,7 +511,11 @@ static void test_clients_of_a_product(void **state)
     fleet_grant_client_token(fx->fleet, c.id, c.secret, &(struct grant_wish){0}, on_granted, &g);
     fleet_run_until(fx, g.calls);
     assert_int_equal(check(fx, g.access).actor.confined_to, 1701);
-    struct got next = refresh(fx, g.refresh, (struct grant_wish){.client = c.id});
+    struct got next = {0}, stolen = refresh(fx, g.refresh, (struct grant_wish){.client = c.id});
+    assert_int_equal(stolen.err, FLEET_NOT_FOUND); /* it has a secret, and must bring it */
+    fleet_refresh_token(fx->fleet, g.refresh, c.secret, &(struct grant_wish){.client = c.id}, on_granted,
+                        &next);
+    fleet_run_until(fx, next.calls);
     assert_int_equal(check(fx, next.access).actor.confined_to, 1701);
     fleet_list_clients(fx->fleet, &fx->owner, 0, on_clients, &list);
     fleet_run_until(fx, list.calls);
@@ -770,6 +774,7 @@ static void test_commands(void **state)
     assert_int_equal(sign_in(fx, "nina", "correct horse", HOME).actor.role, FLEET_ADMIN);
     assert_int_equal(fleet_set_password_sync(s, "nobody", "battery staple", &cost, why, sizeof why), -1);
     assert_string_equal(why, "there is no user nobody");
+    fail_times(fx, "olive", AWAY, 10);
     assert_int_equal(fleet_set_password_sync(s, "olive", "battery staple", &cost, why, sizeof why), 0);
     assert_int_equal(sign_in(fx, "olive", "battery staple", HOME).actor.user_id, fx->owner.user_id);
     pg_sync_close(s);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "fake_nodes.h"
 #include "fleet/token_cache.h"
 
 struct checked {
@@ -131,6 +132,41 @@ static void test_revoke_all_is_of_one_user(void **state)
     assert_int_equal(check(fx, mine[0]).err, FLEET_NOT_FOUND);
     assert_int_equal(check(fx, mine[1]).err, FLEET_NOT_FOUND);
     assert_int_equal(check(fx, others).err, FLEET_OK);
+}
+
+static bool is_cached(struct fleet_fixture *fx, const char *token)
+{
+    struct fleet_actor actor;
+    uint8_t sha256[32];
+    token_sum(sha256, token);
+    return token_cache_get(fx->fleet->tokens, sha256, clock_ms(), &actor);
+}
+
+/* What one node says of a revocation makes another forget, and nothing else. */
+static void test_other_nodes_hear_of_it(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char token[FLEET_TOKEN_TEXT_SIZE], other[FLEET_TOKEN_TEXT_SIZE], message[64];
+    struct revoked r = {0};
+    create("nina", FLEET_OWNER, 0, token);
+    create("mike", FLEET_OWNER, 0, other);
+    memset(&fake_nodes, 0, sizeof fake_nodes);
+    fleet_set_nodes(fx->fleet, &fake_nodes, &fake_sessions);
+    fleet_revoke_token(fx->fleet, token, on_revoked, &r);
+    fleet_run_until(fx, r.calls);
+    assert_int_equal(fake_nodes.sent, 1);
+    assert_int_equal(fake_nodes.topic, NODES_TOKENS);
+    memcpy(message, fake_nodes.text, 33);
+    fleet_script("UPDATE access_token SET revoked_at = NULL"); /* as if this node had not done it */
+    assert_int_equal(check(fx, token).err, FLEET_OK);
+    assert_int_equal(check(fx, other).err, FLEET_OK);
+    nodes_receive_fn *hear = fake_nodes.receivers[NODES_TOKENS].fn;
+    hear(fake_nodes.receivers[NODES_TOKENS].ctx, 1, (uint8_t *)message, 33);
+    assert_false(is_cached(fx, token));
+    assert_true(is_cached(fx, other));
+    hear(fake_nodes.receivers[NODES_TOKENS].ctx, 1, (const uint8_t *)"?",
+         1); /* not understood: all of them */
+    assert_false(is_cached(fx, other));
 }
 
 static void test_expired_tokens(void **state)
@@ -288,6 +324,7 @@ int main(void)
         TEST(test_what_is_no_token),
         TEST(test_revoking_works_at_once),
         TEST(test_revoke_all_is_of_one_user),
+        TEST(test_other_nodes_hear_of_it),
         TEST(test_expired_tokens),
         TEST(test_scopes_and_confinement),
         cmocka_unit_test(test_cache),
