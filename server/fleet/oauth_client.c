@@ -1,12 +1,10 @@
 #include "fleet/oauth_client.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "fleet/answer_text.h"
 #include "fleet/slug.h"
 #include "fleet/sql_array.h"
