@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/product_gate.h"
 #include "api/respond.h"
 #include "fleet/scope.h"
 #include "fleet/sign_in.h"
@@ -108,7 +109,7 @@ static void pass(struct http_request *r)
     else if (!has_scope(r))
         respond_missing_scope(r);
     else
-        http_request_allowed(r);
+        product_gate_pass(r);
 }
 
 static void on_actor(void *arg, enum fleet_err err, const struct fleet_actor *actor)
