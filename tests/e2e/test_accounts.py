@@ -162,7 +162,7 @@ def test_another_password(cyand, nina):
 
 
 def test_commands(cyand, nina):
-    cyand.command("user", "password", nina, said="battery staple\n")
+    cyand.command("user", "password", nina, typed="battery staple\n")
     assert password_grant(cyand, nina, "battery staple").status == 200
     cyand.create_user("ada", PASSWORD, "admin")
     rest = cyand.anonymous().with_token(cyand.log_in("ada", PASSWORD)["access_token"])

@@ -25,10 +25,11 @@ def clean_environment():
     return kept
 
 
-def run_cyand(*args, env=None, timeout_s=60, said=""):
-    """A cyand command that ends by itself. said: on its standard input."""
-    return subprocess.run([str(paths.CYAND), *map(str, args)], env=env or clean_environment(),
-                          input=said, capture_output=True, text=True, timeout=timeout_s)
+def run_cyand(*args, env=None, timeout_s=60, typed=None):
+    """A cyand command that ends by itself. typed: what it reads from standard input."""
+    options = {"stdin": subprocess.DEVNULL} if typed is None else {"input": typed}
+    return subprocess.run([str(paths.CYAND), *map(str, args)], env=env or clean_environment(), capture_output=True, text=True,
+                          timeout=timeout_s, **options)
 
 
 class Cyand:
@@ -118,14 +119,14 @@ class Cyand:
     def pid(self):
         return self.process.pid
 
-    def command(self, *words, said=""):
-        """`cyand WORDS` on the same database; returns its standard output. said: on its standard input."""
+    def command(self, *words, typed=None):
+        """`cyand WORDS` on the same database; returns its standard output."""
         kept = {"store_postgres", "keys_dir"}
         flags = ["--config", str(self.config)]
         for key in kept:
             section, _, name = key.partition("_")
             flags += [f"--{section}-{name.replace('_', '-')}", str(self.settings[key])]
-        result = run_cyand(*words, *flags, said=said)
+        result = run_cyand(*words, *flags, typed=typed)
         assert result.returncode == 0, f"cyand {words}: {result.returncode} {result.stderr}"
         return result.stdout
 
@@ -136,7 +137,7 @@ class Cyand:
         return self.command(*words).strip()
 
     def create_user(self, name, password, role="owner"):
-        return self.command("user", "add", name, "--role", role, said=password + "\n")
+        return self.command("user", "add", name, "--role", role, typed=password + "\n")
 
     def log_in(self, name, password, **fields):
         """The JSON of a login, as command lines do it."""
