@@ -103,6 +103,26 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
         .release_needs_proof = c->product_release_needs_proof != 0,
+        .argon2_memory_kib = c->auth_argon2_memory_kib,
+        .argon2_iterations = c->auth_argon2_iterations,
+        .refusals_keep_s = c->audit_refusals_keep_s,
+        .refusals_max = c->audit_refusals_max,
+    };
+}
+
+static struct api_settings api_settings(const struct config *c)
+{
+    return (struct api_settings){
+        .bind = c->http_bind,
+        .port = (uint16_t)c->http_port,
+        .tls_cert = c->http_tls_cert,
+        .tls_key = c->http_tls_key,
+        .trusted_proxy = c->http_trusted_proxy,
+        .limits = {.per_token = c->http_rate_per_token,
+                   .per_address = c->http_rate_per_address,
+                   .logins = c->http_rate_logins},
+        .signup_open = c->auth_signup != 0,
+        .token_expires_s = c->auth_token_expires_s,
     };
 }
 
@@ -181,12 +201,14 @@ static void on_hup(uv_signal_t *signal, int number)
         return;
     }
     struct fleet_settings fleet = fleet_settings(n->config);
+    struct api_settings api = api_settings(n->config);
     struct campaigns_settings campaigns = campaigns_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
     struct hook_settings hooks = hook_settings(n->config);
     struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
+    api_reload(n->api, &api);
     campaigns_reload(n->campaigns, &campaigns);
     hooks_reload(n->hooks, &hooks);
     dtls_reload(n->dtls, &dtls);
@@ -552,10 +574,7 @@ static int start_rooms(struct node *n)
     if (join_others(n) != 0 || listen_udp(n) != 0)
         return 1;
     struct api_view view = {.ctx = n, .fill = on_view};
-    struct api_settings api = {.bind = c->http_bind,
-                               .port = (uint16_t)c->http_port,
-                               .tls_cert = c->http_tls_cert,
-                               .tls_key = c->http_tls_key};
+    struct api_settings api = api_settings(c);
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);

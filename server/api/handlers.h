@@ -114,6 +114,24 @@ void tokens_revoke_current(struct http_request *r);
 void tokens_revoke_all(struct http_request *r);
 void tokens_revoke(struct http_request *r);
 
+void oauth_token(struct http_request *r); /* oauth.c */
+
+void users_create(struct http_request *r); /* users.c */
+void user_read(struct http_request *r);
+void user_change(struct http_request *r);
+void user_identify(struct http_request *r);
+void orgs_list(struct http_request *r);
+
+void oauth_clients_list(struct http_request *r); /* oauth_clients.c */
+void oauth_clients_create(struct http_request *r);
+void oauth_clients_delete(struct http_request *r);
+
+void team_list(struct http_request *r); /* team.c */
+void team_add(struct http_request *r);
+void team_remove(struct http_request *r);
+
+void audit_read(struct http_request *r); /* audit.c */
+
 void health_read(struct http_request *r);  /* health.c */
 void metrics_read(struct http_request *r); /* metrics.c */
 void openapi_read(struct http_request *r); /* openapi.c */
