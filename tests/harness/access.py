@@ -7,11 +7,11 @@ import urllib.parse
 
 # What each part of a path is filled with, by what is asked for: one's own (ana's) or a foreign one's (bob's). A part that is not
 # here has no rule: the test fails until somebody says what it means.
-OWN, FOREIGN = "own", "foreign"
-DEVICE = {OWN: "a1" * 12, FOREIGN: "b2" * 12}
+OWN, FOREIGN, MIXED = "own", "foreign", "a foreign device under one's own product"
+DEVICE = {OWN: "a1" * 12, FOREIGN: "b2" * 12, MIXED: "b2" * 12}
 VALUES = {
     "device": DEVICE,
-    "product": {OWN: "1001", FOREIGN: "1002"},
+    "product": {OWN: "1001", FOREIGN: "1002", MIXED: "1001"},
 }
 # Parts that only tell which one of a thing: they never decide who may. The latter name what is not there.
 SAME = {"group": "beta", "version": "1", "username": "vera", "release": "2026.11", "firmware": "1", "code": "argon-ncp-5"}
@@ -28,7 +28,7 @@ PEOPLE = {"owner": "ana", "stranger": "bob", "viewer": "vera", "manager": "manu"
           "scopeless": "ana", "confined": "ana"}
 
 # Who sees what of a product, by the method. `team` is everybody who manages it.
-OWNER_OF = {OWN: "owner", FOREIGN: "stranger"}
+OWNER_OF = {OWN: "owner", FOREIGN: "stranger", MIXED: "owner"}
 SEES_ALL = ("operator", "admin")
 
 SETUP = """
