@@ -70,6 +70,7 @@ def shell(new_cyand, new_swarm, tmp_path):
     wait_until(lambda: len(cyand.rest().devices(requires_deep_update="true")) == 1 and
                all(cyand.rest().device(name)["functions"] for name in ("kitchen", "porch")), "all are described")
     (tmp_path / "boot.bin").write_bytes(module(ARGON, "b", 0, 3100, size=40_000))
+    (tmp_path / "app.bin").write_bytes(module(ARGON, "u", 1, 6, size=20_000, product=(1000, 1)))  # the first product there is
     settings = ["--config", cyand.config, "--store-postgres", cyand.settings["store_postgres"]]
     (tmp_path / "bin").mkdir()
     wrapper = tmp_path / "bin" / "cyand"
@@ -119,6 +120,6 @@ def test_every_line_works_and_answers_what_is_shown(shell):
 
 
 def test_the_everyday_things_are_on_it():
-    for what in ("/v1/devices?", "page=", "Accept: text/csv", "args=", "/v1/provisioning/", "/v1/devices/events", "/v1/campaigns",
+    for what in ("/v1/devices?", "page=", "Accept: text/csv", "args=", "/v1/provisioning/", "/v1/devices/events", "/v1/campaigns", "/oauth/token", "/v1/products", "/v1/integrations", "/firmware/release",
                  "-F file=@", "/v1/access_tokens"):
         assert what in PAGE, what
