@@ -20,7 +20,7 @@ struct api {
     struct metrics *metrics;
     struct api_view view;
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
-    struct metric *answers[API_STATUS_CLASSES], *vanished;
+    struct metric *answers[API_STATUS_CLASSES], *vanished, *stalled;
     void (*closed)(void *arg);
     void *closed_arg;
 };

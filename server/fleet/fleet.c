@@ -12,6 +12,8 @@
 #include "fleet/admission.h"
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
+#include "fleet/device_action.h"
+#include "fleet/device_list.h"
 #include "fleet/event_queue.h"
 #include "fleet/firmware_cache.h"
 #include "fleet/firmware_get.h"
@@ -61,7 +63,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
 {
     struct fleet *f = mem_alloc(sizeof *f);
     f->loop = loop;
-    f->pg = pg;
+    f->pg = f->bulk = pg;
     f->deadlines = deadlines;
     f->settings = *settings;
     f->below = (struct fleet_below){.revoke = end_session,
@@ -94,6 +96,8 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->tokens = token_cache_new();
     f->planner = planner_new(metrics);
     f->firmware = firmware_cache_new(f, metrics);
+    f->lists = device_lists_new(f, metrics);
+    f->actions = device_actions_new(f, metrics);
     return f;
 }
 
@@ -113,6 +117,8 @@ void fleet_free(struct fleet *f)
     token_cache_free(f->tokens);
     planner_free(f->planner);
     firmware_cache_free(f->firmware);
+    device_lists_free(f->lists);
+    device_actions_free(f->actions);
     free(f);
 }
 
@@ -140,6 +146,11 @@ void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store 
     f->sessions = sessions;
     reach_set_nodes(f->reach, nodes, sessions);
     relay_set_nodes(f->relay, nodes);
+}
+
+void fleet_set_bulk(struct fleet *f, struct pg *bulk)
+{
+    f->bulk = bulk;
 }
 
 struct nodes *fleet_nodes(const struct fleet *f)
@@ -220,6 +231,7 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
     f->started = true;
     attendance_wake(f->attendance);
     retention_start(f->retention);
+    device_actions_start(f->actions);
 }
 
 static void on_restart(struct deadline *restart, uint64_t now_ms)
@@ -255,6 +267,7 @@ static void finish_drain(struct fleet *f)
     event_queue_stop(f->events);
     firmware_cache_stop(f->firmware);
     firmware_upload_stop(f);
+    device_actions_stop(f->actions);
     done(arg);
 }
 
