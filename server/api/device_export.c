@@ -1,5 +1,6 @@
 #include "api/device_export.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,17 @@ static void on_pull(void *ctx)
     fleet_export_next(e->source, on_slice, e);
 }
 
+static void add_total(struct http_request *r, int64_t total)
+{
+    char text[24];
+
+    if (total < 0)
+        return;
+    (void)snprintf(text, sizeof(text), "%lld", (long long)total);
+    http_request_add_header(r, "X-Total-Count", text);
+    http_request_add_header(r, "Access-Control-Expose-Headers", "X-Total-Count");
+}
+
 /* Whatever goes wrong can still be told. */
 static void on_first(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count, bool last)
 {
@@ -114,6 +126,7 @@ static void on_first(void *arg, enum fleet_err err, const struct fleet_device *r
         return;
     }
     char *text = print(e, rows, count, last, &text_len);
+    add_total(r, fleet_export_total(e->source));
     if (e->as_csv)
         http_request_add_header(r, "Content-Disposition", "attachment; filename=\"devices.csv\"");
     if (last) {

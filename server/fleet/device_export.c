@@ -180,6 +180,11 @@ void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg)
     }
 }
 
+int64_t fleet_export_total(const struct device_export *e)
+{
+    return e->ids || e->is_nothing ? (int64_t)e->id_count : -1;
+}
+
 void fleet_export_free(struct device_export *e)
 {
     pg_cancel(&e->query);

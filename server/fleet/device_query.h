@@ -101,6 +101,8 @@ struct device_export *fleet_export_devices(struct fleet *f, const struct fleet_a
                                            const struct fleet_filter *filter);
 /* One at a time, and none after the last. */
 void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg);
+/* How many there are; after the first slice. -1: that is not known. */
+int64_t fleet_export_total(const struct device_export *e);
 void fleet_export_free(struct device_export *e); /* also while a slice is under way: done does not come then */
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
