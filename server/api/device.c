@@ -4,14 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/device_fields.h"
 #include "api/device_json.h"
 #include "api/reached.h"
 #include "api/respond.h"
 #include "base/clock.h"
 #include "fleet/device_change.h"
-
-#define NAME_MAX_BYTES 64
-#define NOTES_MAX_BYTES 8192
 
 static void on_read(void *arg, enum fleet_err err, const struct fleet_device *device)
 {
@@ -157,42 +155,6 @@ static void on_found(void *arg, enum fleet_err err, const struct fleet_device *d
     on_updated(arg, err, device, NULL);
 }
 
-/* The rest of the rule about names is the fleet's. */
-static bool read_name(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_string(&r->body, "name", &change->name);
-
-    if (kind == FIELD_ABSENT ||
-        (kind == FIELD_OK && change->name[0] != '\0' && strlen(change->name) <= NAME_MAX_BYTES))
-        return true;
-    respond_bad_field(r, "name", "must be 1 to 64 letters, digits, `_` or `-`.");
-    return false;
-}
-
-static bool read_notes(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_string(&r->body, "notes", &change->notes);
-
-    if (kind == FIELD_NULL)
-        change->notes = "";
-    if (kind == FIELD_WRONG || (change->notes != NULL && strlen(change->notes) > NOTES_MAX_BYTES)) {
-        respond_bad_field(r, "notes", "must be text of at most 8192 bytes, or null.");
-        return false;
-    }
-    return true;
-}
-
-static bool read_signal(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_bool(&r->body, "signal", &change->signal);
-
-    change->has_signal = kind == FIELD_OK;
-    if (kind == FIELD_OK || kind == FIELD_ABSENT)
-        return true;
-    respond_bad_field(r, "signal", "must be 1 or 0.");
-    return false;
-}
-
 void device_update(struct http_request *r)
 {
     if (http_request_file(r) != NULL) {
@@ -201,7 +163,8 @@ void device_update(struct http_request *r)
     }
     struct change *change = http_request_scratch(r, sizeof(*change));
 
-    if (!read_name(r, change) || !read_notes(r, change) || !read_signal(r, change))
+    if (!device_fields_name(r, &change->name) || !device_fields_notes(r, &change->notes) ||
+        !device_fields_signal(r, &change->has_signal, &change->signal))
         return;
     if (change->name == NULL && change->notes == NULL) {
         if (change->has_signal)

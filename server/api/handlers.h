@@ -66,6 +66,24 @@ void release_withdraw(struct http_request *r);
 void update_plan_read(struct http_request *r); /* update_plan.c */
 void what_if_ask(struct http_request *r);      /* what_if.c */
 
+void products_list(struct http_request *r); /* products.c */
+void product_create(struct http_request *r);
+void product_read(struct http_request *r);
+void product_edit(struct http_request *r);
+void product_delete(struct http_request *r);
+
+void product_devices_import(struct http_request *r); /* product_devices.c */
+void product_devices_change(struct http_request *r);
+
+void product_device_update(struct http_request *r); /* product_device.c */
+void product_device_remove(struct http_request *r);
+
+void product_groups_list(struct http_request *r); /* product_groups.c */
+void product_group_create(struct http_request *r);
+void product_group_read(struct http_request *r);
+void product_group_edit(struct http_request *r);
+void product_group_delete(struct http_request *r);
+
 void rules_list(struct http_request *r); /* rules.c */
 void rules_create(struct http_request *r);
 void rules_change(struct http_request *r);

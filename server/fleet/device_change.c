@@ -31,7 +31,7 @@ static const struct pg_statement unclaim_device = {
 };
 static const struct pg_statement provision_device = {
     .name = "provision_device",
-    .sql = "SELECT code, id, detail FROM provision_device($1::bigint, $2::text, $3::text, $4::bytea, "
+    .sql = "SELECT code, id, detail FROM provision_product_device($1::bigint, $2::text, $3::text, $4::bytea, "
            "$5::text, $6::bytea,"
            " $7::integer, $8::text)",
     .params = 8,
@@ -111,11 +111,10 @@ static void on_changed(void *arg, enum pg_err err, const struct pg_result *resul
     device_get_known(wait->f, &id, on_read, wait);
 }
 
-/* rest-api 2, rename. Returns NULL when it is fine. */
-static const char *name_flaw(const char *name)
+const char *fleet_device_name_flaw(const char *name)
 {
     struct device_id id;
-    if (!device_get_plausible(name))
+    if (!device_get_is_name(name))
         return "a name has 1 to 64 letters, digits, `_` or `-`";
     if (device_id_parse(&id, name, strlen(name)))
         return "a name must not look like a device id";
@@ -128,7 +127,7 @@ void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const
     struct change_wait *wait = wait_new(f, "another device of its owner has this name", done, arg);
     struct fleet_number user;
     char clean[NOTES_MAX + 1];
-    const char *flaw = name ? name_flaw(name) : NULL;
+    const char *flaw = name ? fleet_device_name_flaw(name) : NULL;
     if (notes && strlen(notes) > NOTES_MAX)
         flaw = "notes have at most 4096 bytes";
     if (flaw) {
@@ -214,7 +213,7 @@ void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, co
 int fleet_provision_sync(struct pg_sync *s, const struct device_id *id, const struct fleet_key *key,
                          const char *name, char *why, size_t why_size)
 {
-    const char *flaw = name ? name_flaw(name) : NULL;
+    const char *flaw = name ? fleet_device_name_flaw(name) : NULL;
     struct pg_result *result;
     if (flaw) {
         snprintf(why, why_size, "%s", flaw);

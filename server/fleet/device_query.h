@@ -106,7 +106,8 @@ int64_t fleet_export_total(const struct device_export *e);
 void fleet_export_free(struct device_export *e); /* also while a slice is under way: done does not come then */
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
-/* which: 24 hex digits, or a name (ids win over names). FLEET_FORBIDDEN when it belongs to someone else.
+/* which: 24 hex digits, or a name (ids win over names); behind `PRODUCT/`, a product's id, a device of that
+ * product, whoever owns it. FLEET_FORBIDDEN when it belongs to someone else.
  * FLEET_CONFLICT when several owners have a device of this name and the actor, who sees all, has none. */
 void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                       fleet_device_fn *done, void *arg);
