@@ -143,6 +143,10 @@ void devices_list(struct http_request *r)
 
     if (!read_filter(r, &filter) || !read_page(r, &filter, &paged))
         return;
+    if (device_filter_is_prefix(&filter)) { /* such names lie side by side */
+        filter.order = FLEET_BY_NAME;
+        filter.ascending = true;
+    }
     if (as_csv || !paged)
         device_export_answer(r, &filter, as_csv);
     else

@@ -191,6 +191,12 @@ json_t *device_filter_canonical(const json_t *filter, char why[DEVICE_FILTER_WHY
     return NULL;
 }
 
+bool device_filter_is_prefix(const struct fleet_filter *filter)
+{
+    size_t name_len = filter->name ? strlen(filter->name) : 0;
+    return name_len && filter->name[name_len - 1] == '*';
+}
+
 void device_filter_of_product(struct fleet_filter *filter, int product_id)
 {
     bool waits = filter->quarantined == FLEET_YES;
@@ -224,12 +230,6 @@ static bool is_plausible(const char *text, size_t max)
         if ((unsigned char)text[i] >= 0x80 || (unsigned char)text[i] < ' ')
             return false;
     return len <= max;
-}
-
-static bool is_prefix(const char *name)
-{
-    size_t name_len = name ? strlen(name) : 0;
-    return name_len && name[name_len - 1] == '*';
 }
 
 /* `ab_` becomes `ab\_` of a LIKE pattern, in lower case when either is meant. */
@@ -270,7 +270,7 @@ static void fill_texts(struct device_filter_params *p, const struct fleet_filter
 {
     struct pg_param none = pg_text(NULL), *params = p->params;
     bool whole = filter->id_part && device_id_parse(&p->id, filter->id_part, strlen(filter->id_part));
-    bool begins = is_prefix(filter->name);
+    bool begins = device_filter_is_prefix(filter);
     params[6] = begins ? none : copied(p->texts[0], filter->name);
     params[7] = begins ? prefix(p->texts[1], filter->name) : none;
     params[11] = whole ? none : part(p->texts[2], filter->id_part);

@@ -20,6 +20,8 @@ must_check bool device_filter_read(struct fleet_filter *filter, const json_t *va
  * empty one is refused: {"all": true} is every device. */
 json_t *device_filter_canonical(const json_t *filter, char why[DEVICE_FILTER_WHY_SIZE]);
 
+/* Its name ends in `*`. */
+bool device_filter_is_prefix(const struct fleet_filter *filter);
 /* What was read becomes about the devices of a product; those in its quarantine are not in it yet, and are only
  * found when they are asked for. */
 void device_filter_of_product(struct fleet_filter *filter, int product_id);
@@ -38,7 +40,7 @@ void device_filter_of_product(struct fleet_filter *filter, int product_id);
     " AND ($5::integer IS NULL OR d.platform_id = $5::integer)"                                              \
     " AND ($6::integer IS NULL OR d.product_id = $6::integer)"                                               \
     " AND ($7::text IS NULL OR d.name = $7::text)"                                                           \
-    " AND ($8::text IS NULL OR d.name LIKE $8::text)"                                                        \
+    " AND ($8::text IS NULL OR (coalesce(d.name, '') COLLATE \"C\") LIKE $8::text)"                          \
     " AND ($9::bigint IS NULL OR d.last_heard < from_ms($9::bigint))"                                        \
     " AND ($10::bigint IS NULL OR d.last_heard > from_ms($10::bigint))"                                      \
     " AND ($11::integer IS NULL OR d.in_product = $11::integer)"                                             \

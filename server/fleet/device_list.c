@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "fleet/device_row.h"
 
-#define COUNT_MAX 10000
+#define COUNT_MAX 5000
 #define MEASURE_MS 30000         /* statements on the bulk connections may wait for each other */
 #define CURSOR_SIZE (2 * (DEVICE_ID_BYTES + PLACES_KEY_SIZE) + 1)
 
@@ -143,10 +143,10 @@ static bool place_read(struct place *place, const struct pg_result *result, int 
 static void keep_measured(struct measuring *m, const struct pg_result *result)
 {
     int rows = pg_rows(result);
-    uint64_t now_ms = clock_ms(), total = rows ? (uint64_t)pg_int(result, rows - 1, 0) : 0;
+    uint64_t now_ms = clock_ms(), total = rows ? (uint64_t)pg_int(result, 0, 3) : 0;
     struct place *places = mem_array((size_t)rows + 1, sizeof *places);
     size_t count = 0;
-    for (int i = 0; i < rows && pg_int(result, i, 0) % PLACES_STRIDE == 0; i++)
+    for (int i = 0; i < rows; i++)
         must(place_read(&places[count++], result, i, 1));
     device_places_measured(m->lists->places, m->list, total, places, count, PLACES_STRIDE, now_ms - m->begun_ms, now_ms,
                            clock_wall_ms());

@@ -11,8 +11,8 @@
  * DEVICE_PRODUCT_COLUMNS. One row at least, without a device when the page is empty. */
 #define DEVICE_LIST_PARAMS (DEVICE_FILTER_PARAMS + 5)
 const struct pg_statement *device_list_page(enum fleet_order order, bool ascending);
-/* Every so many-th device and the last one: after the filter's this number, and how many rows at most (NULL: all).
- * Columns: number in the list from 1, sort key, id. In order. */
+/* Every so many-th device: after the filter's this number, and how many rows at most (NULL: all). Columns: number in
+ * the list from 1, sort key, id, how many devices there are (unless it is every one). In order. */
 #define DEVICE_LIST_MEASURE_PARAMS (DEVICE_FILTER_PARAMS + 2)
 const struct pg_statement *device_list_measure(enum fleet_order order, bool ascending);
 

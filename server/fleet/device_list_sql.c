@@ -22,9 +22,10 @@
 
 /* The rows of a window come out in its order. */
 #define MEASURE_SQL(KEY, DIRECTION)                                                                          \
-    "SELECT m.n, m.key::text, m.id FROM (SELECT row_number() OVER w AS n, lead(d.id) OVER w IS NULL AS last," \
-    " " KEY " AS key, d.id FROM device d WHERE" DEVICE_FILTER_SQL " WINDOW w AS (ORDER BY " KEY              \
-    " " DIRECTION ", d.id " DIRECTION ")) m WHERE m.n % $20::bigint = 0 OR m.last LIMIT $21::bigint"
+    "SELECT m.n, m.key::text, m.id, CASE WHEN $20::bigint > 1 THEN (SELECT count(*) FROM device d WHERE"     \
+    DEVICE_FILTER_SQL ") END FROM (SELECT row_number() OVER w AS n, " KEY                                    \
+    " AS key, d.id FROM device d WHERE" DEVICE_FILTER_SQL " WINDOW w AS (ORDER BY " KEY " " DIRECTION        \
+    ", d.id " DIRECTION ")) m WHERE m.n % $20::bigint = 0 LIMIT $21::bigint"
 
 #define BOTH(ORDER, NAME, KEY, TYPE)                                                                         \
     [ORDER] = {{{.name = "device_list_" NAME,                                                                \

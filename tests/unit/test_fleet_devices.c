@@ -207,7 +207,7 @@ static void test_a_page_is_read_from_an_index(void **state)
     struct fleet_filter f;
     static const char *const of_product[FLEET_ORDER_COUNT] = {
         [FLEET_BY_HANDSHAKE] = "device_in_product",       [FLEET_BY_ID] = "device_pkey",
-        [FLEET_BY_NAME] = "device_in_product_name",       [FLEET_BY_VERSION] = "device_in_product_version",
+        [FLEET_BY_NAME] = "device_list_name",       [FLEET_BY_VERSION] = "device_in_product_version",
         [FLEET_BY_HEARD] = "device_in_product_heard"};
     fill(fx, 20000);
     fleet_script("INSERT INTO product (id, slug, name, platform_id) VALUES (1000, 'p', 'p', 12);"
