@@ -53,16 +53,16 @@ CREATE INDEX device_action_running ON device_action (id) WHERE state = 'running'
 CREATE INDEX device_action_product ON device_action (product_id) WHERE product_id IS NOT NULL;
 
 -- said: action, metadata, filter, expect, tolerance; key, sha256 of the body when there is an Idempotency-Key.
--- code: 'ok', 'again' (the same key and body: nothing is done), 'key' (used with another body), 'expect' (found differs),
+-- code: 'ok', 'again' (the same key and body: nothing is done), 'key' (used with another body), 'expect' (another number is fitting),
 -- 'no quarantine' (the product keeps none).
-CREATE FUNCTION device_action_create(who text, product integer, said jsonb, found bigint)
+CREATE FUNCTION device_action_create(who text, product integer, said jsonb, fitting bigint)
     RETURNS TABLE (code text, id bigint, devices bigint) LANGUAGE plpgsql AS $$
 DECLARE
     k idempotency_key;
     key_text text := said ->> 'key';
     body_sha256 bytea := decode(said ->> 'sha256', 'hex');
 BEGIN
-    devices := found;
+    devices := fitting;
     IF key_text IS NOT NULL THEN
         INSERT INTO idempotency_key (actor, key, request_sha256) VALUES (who, key_text, body_sha256) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -73,7 +73,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    code := CASE WHEN abs(found - (said ->> 'expect')::bigint) > (said ->> 'tolerance')::bigint THEN 'expect'
+    code := CASE WHEN abs(fitting - (said ->> 'expect')::bigint) > (said ->> 'tolerance')::bigint THEN 'expect'
                  WHEN said ->> 'action' = 'quarantine' AND EXISTS (SELECT FROM product p
                           WHERE p.id = product AND NOT product_quarantines(p.settings)) THEN 'no quarantine'
                  ELSE 'ok' END;
@@ -83,7 +83,7 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO device_action AS a (product_id, actor, action, metadata, filter, devices)
-    VALUES (product, who, said ->> 'action', said -> 'metadata', said -> 'filter', found)
+    VALUES (product, who, said ->> 'action', said -> 'metadata', said -> 'filter', fitting)
     RETURNING a.id INTO device_action_create.id;
     IF said ->> 'action' = 'groups' THEN
         INSERT INTO product_group (product_id, name)
@@ -94,7 +94,7 @@ BEGIN
     INSERT INTO audit (actor, action, target, after)
     VALUES (who, 'device.action', 'device action ' || device_action_create.id,
             jsonb_build_object('product', product, 'action', said ->> 'action', 'metadata', said -> 'metadata',
-                               'filter', said -> 'filter', 'devices', found, 'expect', (said ->> 'expect')::bigint));
+                               'filter', said -> 'filter', 'devices', fitting, 'expect', (said ->> 'expect')::bigint));
     RETURN NEXT;
 END $$;
 

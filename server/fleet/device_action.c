@@ -69,7 +69,7 @@ static json_t *metadata_of(const struct device_action_wish *wish, const char **w
     const json_t *development = json_object_get(wish->metadata, "development");
     if (!strcmp(wish->action, "groups")) {
         if (are_groups(add) && are_groups(gone) && json_array_size(add) + json_array_size(gone) > 0)
-            return json_pack("{s:O?,s:O?}", "add", add, "remove", gone);
+            return json_pack("{s:O*,s:O*}", "add", add, "remove", gone);
         *why = "metadata must have add or remove: lists of up to 20 groups of lower-case letters, digits, `-` and `_`.";
         return NULL;
     }
