@@ -54,7 +54,7 @@ CREATE INDEX device_action_product ON device_action (product_id) WHERE product_i
 
 -- said: action, metadata, filter, expect, tolerance; key, sha256 of the body when there is an Idempotency-Key.
 -- code: 'ok', 'again' (the same key and body: nothing is done), 'key' (used with another body), 'expect' (another number is fitting),
--- 'no quarantine' (the product keeps none).
+-- 'no quarantine' (the product keeps none), 'many' (100 are running).
 CREATE FUNCTION device_action_create(who text, product integer, said jsonb, fitting bigint)
     RETURNS TABLE (code text, id bigint, devices bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -62,6 +62,7 @@ DECLARE
     key_text text := said ->> 'key';
     body_sha256 bytea := decode(said ->> 'sha256', 'hex');
 BEGIN
+    DELETE FROM device_action a WHERE a.state <> 'running' AND a.updated_at < now() - interval '90 days';
     devices := fitting;
     IF key_text IS NOT NULL THEN
         INSERT INTO idempotency_key (actor, key, request_sha256) VALUES (who, key_text, body_sha256) ON CONFLICT DO NOTHING;
@@ -76,6 +77,7 @@ BEGIN
     code := CASE WHEN abs(fitting - (said ->> 'expect')::bigint) > (said ->> 'tolerance')::bigint THEN 'expect'
                  WHEN said ->> 'action' = 'quarantine' AND EXISTS (SELECT FROM product p
                           WHERE p.id = product AND NOT product_quarantines(p.settings)) THEN 'no quarantine'
+                 WHEN (SELECT count(*) FROM device_action a WHERE a.state = 'running') >= 100 THEN 'many'
                  ELSE 'ok' END;
     IF code <> 'ok' THEN
         DELETE FROM idempotency_key i WHERE i.actor = who AND i.key = key_text;

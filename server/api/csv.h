@@ -1,7 +1,7 @@
 /* csv.h: fields of a CSV file (RFC 4180) as spreadsheets open it safely.
  *
- * A text that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line break) is led by an
- * apostrophe. */
+ * A text that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line break) is led
+ * by an apostrophe. */
 #ifndef CYAN_API_CSV_H
 #define CYAN_API_CSV_H
 

@@ -24,8 +24,9 @@ static void answer_dry(struct http_request *r, const struct device_action_answer
         device_id_format(id, &answer->sample[i]);
         (void)json_array_append_new(sample, json_string(id));
     }
-    respond_json(r, 200,
-                 json_pack("{s:b,s:I,s:o}", "dry_run", 1, "devices", (json_int_t)answer->devices, "sample", sample));
+    respond_json(
+        r, 200,
+        json_pack("{s:b,s:I,s:o}", "dry_run", 1, "devices", (json_int_t)answer->devices, "sample", sample));
 }
 
 static void on_text(void *arg, enum fleet_err err, const char *text)
@@ -53,10 +54,16 @@ static void answer_ordered(struct http_request *r, const struct device_action_an
     case DEVICE_ACTION_NO_QUARANTINE:
         respond_error(r, 400, "This product keeps no devices in quarantine: its settings say so.");
         return;
+    case DEVICE_ACTION_MANY:
+        http_request_add_header(r, "Retry-After", "10");
+        respond_error(r, 429, "Too many actions are running already.");
+        return;
     case DEVICE_ACTION_EXPECTS:
         (void)snprintf(text, sizeof(text), "%lld devices fit the filter now, which is not what was expected.",
                        (long long)answer->devices);
-        respond_json(r, 409, json_pack("{s:b,s:s,s:I}", "ok", 0, "error", text, "devices", (json_int_t)answer->devices));
+        respond_json(
+            r, 409,
+            json_pack("{s:b,s:s,s:I}", "ok", 0, "error", text, "devices", (json_int_t)answer->devices));
         return;
     case DEVICE_ACTION_OK:
     case DEVICE_ACTION_AGAIN:
@@ -70,7 +77,8 @@ struct order {
     bool dry_run;
 };
 
-static void on_order(void *arg, enum fleet_err err, const struct device_action_answer *answer, const char *why)
+static void on_order(void *arg, enum fleet_err err, const struct device_action_answer *answer,
+                     const char *why)
 {
     struct http_request *r = arg;
 

@@ -53,7 +53,8 @@ static void print_csv(struct export *e, FILE *out, const struct fleet_device *ro
         device_csv_row(out, &rows[i]);
 }
 
-static char *print(struct export *e, const struct fleet_device *rows, size_t count, bool last, size_t *text_len)
+static char *print(struct export *e, const struct fleet_device *rows, size_t count, bool last,
+                   size_t *text_len)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, text_len);

@@ -1,5 +1,5 @@
-/* GET /v1/devices and GET /v1/products/:product/devices: the fleet as who asks may see it, filtered, in pages,
- * whole, or as CSV. */
+/* GET /v1/devices and GET /v1/products/:product/devices: the fleet as who asks may see it, filtered, in
+ * pages, whole, or as CSV. */
 #include "api/handlers.h"
 
 #include <stdio.h>
@@ -178,8 +178,7 @@ static void on_product_devices(void *arg, enum fleet_err err, const struct fleet
     }
     if (page->next != NULL)
         (void)json_object_set_new(meta, "next_cursor", json_string(page->next));
-    answer_page(r, page,
-                json_pack("{s:o,s:[],s:o}", "devices", rows_of(page), "customers", "meta", meta));
+    answer_page(r, page, json_pack("{s:o,s:[],s:o}", "devices", rows_of(page), "customers", "meta", meta));
 }
 
 void devices_of_product_list(struct http_request *r)

@@ -213,7 +213,8 @@ void http_wake(struct http *h)
 /* libmicrohttpd reads the end and cleans up. */
 static void cut(struct MHD_Connection *connection)
 {
-    (void)shutdown(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, SHUT_RDWR);
+    (void)shutdown(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                   SHUT_RDWR);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): nesting inside the list macro */

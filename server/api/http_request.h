@@ -78,7 +78,7 @@ struct http_request {
     struct MHD_Response *response; /* ours while ANSWERED */
     unsigned status;
     struct http_stream *stream; /* ours: what makes the answer's pieces; NULL unless it comes in pieces */
-    void *scratch; /* ours, see http_request_scratch */
+    void *scratch;              /* ours, see http_request_scratch */
     size_t scratch_bytes;
     bool suspended;          /* libmicrohttpd does nothing until it is resumed */
     bool comes_with_headers; /* suspended with them: its next call brings nothing new */

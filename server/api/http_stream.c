@@ -64,8 +64,9 @@ struct http_stream *http_stream_start(struct http_request *r, const char *conten
     s->r = r;
     s->feed = *feed;
     fill(s, piece, piece_len);
-    http_request_answer_stream(r, content_type, s,
-                               MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, s, NULL));
+    http_request_answer_stream(
+        r, content_type, s,
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, s, NULL));
     return s;
 }
 

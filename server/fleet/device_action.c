@@ -65,12 +65,14 @@ static bool are_groups(const json_t *list)
 /* What of metadata the action has use for; NULL: why. */
 static json_t *metadata_of(const struct device_action_wish *wish, const char **why)
 {
-    const json_t *add = json_object_get(wish->metadata, "add"), *gone = json_object_get(wish->metadata, "remove");
+    const json_t *add = json_object_get(wish->metadata, "add"),
+                 *gone = json_object_get(wish->metadata, "remove");
     const json_t *development = json_object_get(wish->metadata, "development");
     if (!strcmp(wish->action, "groups")) {
         if (are_groups(add) && are_groups(gone) && json_array_size(add) + json_array_size(gone) > 0)
             return json_pack("{s:O*,s:O*}", "add", add, "remove", gone);
-        *why = "metadata must have add or remove: lists of up to 20 groups of lower-case letters, digits, `-` and `_`.";
+        *why = "metadata must have add or remove: lists of up to 20 groups of lower-case letters, digits, "
+               "`-` and `_`.";
         return NULL;
     }
     if (!strcmp(wish->action, "development")) {
@@ -91,8 +93,9 @@ static json_t *filter_of(const struct device_action_wish *wish, char why[DEVICE_
     if (!filter || wish->product_id == 0 || lets_in == waits)
         return filter;
     (void)snprintf(why, DEVICE_FILTER_WHY_SIZE, "%s",
-                   lets_in ? "filter must have quarantined: true, since it is those that are let in."
-                           : "Devices in quarantine are not in the product yet: they can only be unquarantined.");
+                   lets_in
+                       ? "filter must have quarantined: true, since it is those that are let in."
+                       : "Devices in quarantine are not in the product yet: they can only be unquarantined.");
     json_decref(filter);
     return NULL;
 }
@@ -136,7 +139,7 @@ static void read_sample(struct device_action_answer *answer, struct device_id sa
 
 static enum device_action_code code_of(const char *text)
 {
-    static const char *const codes[] = {"ok", "again", "key", "expect", "no quarantine"};
+    static const char *const codes[] = {"ok", "again", "key", "expect", "no quarantine", "many"};
     for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
         if (!strcmp(text, codes[i]))
             return (enum device_action_code)i;
@@ -174,8 +177,9 @@ static void ask_dry(struct order_wait *w)
 
 static json_t *said_of(const struct device_action_wish *wish, json_t *filter, json_t *metadata)
 {
-    json_t *said = json_pack("{s:s,s:o,s:o,s:I,s:I}", "action", wish->action, "metadata", metadata, "filter", filter,
-                             "expect", (json_int_t)wish->expect, "tolerance", (json_int_t)wish->tolerance);
+    json_t *said =
+        json_pack("{s:s,s:o,s:o,s:I,s:I}", "action", wish->action, "metadata", metadata, "filter", filter,
+                  "expect", (json_int_t)wish->expect, "tolerance", (json_int_t)wish->tolerance);
     uint8_t sum[SHA256_DIGEST_LENGTH];
     char hex[2 * SHA256_DIGEST_LENGTH + 1];
     if (wish->key) {
@@ -187,15 +191,16 @@ static json_t *said_of(const struct device_action_wish *wish, json_t *filter, js
     return said;
 }
 
-static void ask_create(struct order_wait *w, const struct fleet_actor *actor, const struct device_action_wish *wish,
-                       const json_t *said)
+static void ask_create(struct order_wait *w, const struct fleet_actor *actor,
+                       const struct device_action_wish *wish, const json_t *said)
 {
     struct fleet_number product;
     struct pg_param params[DEVICE_FILTER_PARAMS + 3];
     char *text = json_dumps(said, JSON_COMPACT | JSON_SORT_KEYS);
     memcpy(params, w->filter.params, sizeof w->filter.params);
     params[DEVICE_FILTER_PARAMS] = pg_text(actor->user_name);
-    params[DEVICE_FILTER_PARAMS + 1] = wish->product_id ? fleet_int(&product, wish->product_id) : pg_text(NULL);
+    params[DEVICE_FILTER_PARAMS + 1] =
+        wish->product_id ? fleet_int(&product, wish->product_id) : pg_text(NULL);
     params[DEVICE_FILTER_PARAMS + 2] = pg_text(text);
     /* with a key doing it again is doing it once; without one an answer that is lost stays unknown */
     pg_exec(w->f->bulk, &create, params, COUNT_MS, wish->key ? PG_RETRY : PG_AGAIN, on_ordered, w);
@@ -214,12 +219,13 @@ bool device_action_fill(struct device_filter_params *params, int product_id, con
         device_filter_of_product(&read, product_id);
     if (device_filter_fill(params, &fleet, &read))
         return true;
-    (void)snprintf(why, DEVICE_FILTER_WHY_SIZE, "The filter fits no device: a text in it is none that a device has.");
+    (void)snprintf(why, DEVICE_FILTER_WHY_SIZE,
+                   "The filter fits no device: a text in it is none that a device has.");
     return false;
 }
 
-void fleet_order_action(struct fleet *f, const struct fleet_actor *actor, const struct device_action_wish *wish,
-                        device_action_fn *done, void *arg)
+void fleet_order_action(struct fleet *f, const struct fleet_actor *actor,
+                        const struct device_action_wish *wish, device_action_fn *done, void *arg)
 {
     struct order_wait *w = mem_alloc(sizeof *w);
     *w = (struct order_wait){.f = f, .done = done, .arg = arg, .dry_run = wish->dry_run};
@@ -243,10 +249,12 @@ void fleet_order_action(struct fleet *f, const struct fleet_actor *actor, const 
 /* --- reading and stopping --- */
 
 #define ACTION_JSON                                                                                          \
-    "json_build_object('action', json_build_object('id', a.id, 'product_id', a.product_id, 'action', a.action," \
-    " 'metadata', a.metadata, 'filter', a.filter, 'state', a.state, 'devices', a.devices, 'looked', a.looked," \
-    " 'changed', a.changed, 'error', a.error, 'ordered_by', a.actor,"                                         \
-    " 'created_at', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"           \
+    "json_build_object('action', json_build_object('id', a.id, 'product_id', a.product_id, 'action', "       \
+    "a.action,"                                                                                              \
+    " 'metadata', a.metadata, 'filter', a.filter, 'state', a.state, 'devices', a.devices, 'looked', "        \
+    "a.looked,"                                                                                              \
+    " 'changed', a.changed, 'error', a.error, 'ordered_by', a.actor,"                                        \
+    " 'created_at', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"          \
     " 'updated_at', to_char(a.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')))::text"
 #define OF_PRODUCT "($2::integer = -1 OR coalesce(a.product_id, 0) = $2::integer)"
 
@@ -257,7 +265,8 @@ static const struct pg_statement read_action = {
 };
 static const struct pg_statement stop_action = {
     .name = "device_action_stop",
-    .sql = "SELECT CASE WHEN a.id IS NULL THEN 'none' WHEN device_action_end($3::text, a.product_id, a.id, 'stopped', NULL)"
+    .sql = "SELECT CASE WHEN a.id IS NULL THEN 'none' WHEN device_action_end($3::text, a.product_id, a.id, "
+           "'stopped', NULL)"
            " IS NULL THEN 'over' ELSE 'ok' END FROM (SELECT) one"
            " LEFT JOIN device_action a ON a.id = $1::bigint AND " OF_PRODUCT,
     .params = 3,
@@ -271,8 +280,8 @@ struct text_wait {
     int64_t id;
 };
 
-static struct text_wait *text_wait_new(struct fleet *f, int product_id, int64_t id, device_action_text_fn *done,
-                                       void *arg)
+static struct text_wait *text_wait_new(struct fleet *f, int product_id, int64_t id,
+                                       device_action_text_fn *done, void *arg)
 {
     struct text_wait *w = mem_alloc(sizeof *w);
     *w = (struct text_wait){.f = f, .done = done, .arg = arg, .product_id = product_id, .id = id};
@@ -316,7 +325,8 @@ void fleet_stop_action(struct fleet *f, const struct fleet_actor *actor, int pro
                        device_action_text_fn *done, void *arg)
 {
     struct fleet_number n[2];
-    struct pg_param params[] = {fleet_int(&n[0], id), fleet_int(&n[1], product_id), pg_text(actor->user_name)};
+    struct pg_param params[] = {fleet_int(&n[0], id), fleet_int(&n[1], product_id),
+                                pg_text(actor->user_name)};
     pg_exec(f->pg, &stop_action, params, fleet_patience_ms(f), PG_AGAIN, on_stopped,
             text_wait_new(f, product_id, id, done, arg));
 }

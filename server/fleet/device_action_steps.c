@@ -25,8 +25,9 @@ static const struct pg_statement look = {
 };
 static const struct pg_statement step = {
     .name = "device_action_step",
-    .sql = "SELECT s.state, s.id FROM (SELECT array_agg(k.id ORDER BY k.id) AS ids FROM (SELECT d.id FROM device d WHERE"
-           DEVICE_FILTER_SQL " AND d.id > $21::bytea ORDER BY d.id LIMIT $22::bigint) k) picked,"
+    .sql = "SELECT s.state, s.id FROM (SELECT array_agg(k.id ORDER BY k.id) AS ids FROM (SELECT d.id FROM "
+           "device d WHERE" DEVICE_FILTER_SQL
+           " AND d.id > $21::bytea ORDER BY d.id LIMIT $22::bigint) k) picked,"
            " LATERAL device_action_step($20::bigint, $21::bytea, picked.ids, $22::integer) s",
     .params = DEVICE_FILTER_PARAMS + 3,
     .replan = true,
@@ -139,7 +140,8 @@ static void on_look(void *arg, enum pg_err err, const struct pg_result *result)
 
 static void on_next(struct deadline *next, uint64_t now_ms)
 {
-    struct device_actions *a = (struct device_actions *)((char *)next - offsetof(struct device_actions, next));
+    struct device_actions *a =
+        (struct device_actions *)((char *)next - offsetof(struct device_actions, next));
     (void)now_ms;
     a->busy = true;
     pg_exec(a->f->bulk, &look, NULL, TIMEOUT_MS, PG_RETRY, on_look, a);

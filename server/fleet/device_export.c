@@ -21,10 +21,12 @@ static const struct pg_statement slice_of_ids = {
 };
 static const struct pg_statement slice_behind = {
     .name = "device_export_behind",
-    .sql = "SELECT " DEVICE_COLUMNS ", " DEVICE_PRODUCT_COLUMNS(
-        "$11::integer") " FROM (SELECT d.id FROM device d WHERE" DEVICE_FILTER_SQL
-                        " AND d.id > $20::bytea ORDER BY d.id LIMIT $21::bigint) k JOIN device d ON d.id = k.id"
-                        " LEFT JOIN users u ON u.id = d.owner_id ORDER BY d.id",
+    .sql =
+        "SELECT " DEVICE_COLUMNS
+        ", " DEVICE_PRODUCT_COLUMNS("$11::integer") " FROM (SELECT d.id FROM device d WHERE" DEVICE_FILTER_SQL
+                                                    " AND d.id > $20::bytea ORDER BY d.id LIMIT $21::bigint) "
+                                                    "k JOIN device d ON d.id = k.id"
+                                                    " LEFT JOIN users u ON u.id = d.owner_id ORDER BY d.id",
     .params = DEVICE_FILTER_PARAMS + 2,
     .replan = true,
 };
@@ -149,8 +151,8 @@ static void ask_ids(struct device_export *e)
     memcpy(params, e->filter.params, sizeof e->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&n[0], 1); /* every one */
     params[DEVICE_FILTER_PARAMS + 1] = fleet_int(&n[1], FLEET_SNAPSHOT_MAX + 1);
-    e->query = pg_exec(e->f->pg, device_list_measure(e->order, e->ascending), params, fleet_patience_ms(e->f), PG_RETRY,
-                       on_ids, e);
+    e->query = pg_exec(e->f->pg, device_list_measure(e->order, e->ascending), params, fleet_patience_ms(e->f),
+                       PG_RETRY, on_ids, e);
 }
 
 static void on_nothing(void *ctx)

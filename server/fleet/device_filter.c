@@ -77,8 +77,8 @@ static bool read_number(int *number, const char *text)
     return *number <= NUMBER_MAX;
 }
 
-static bool read_field(struct fleet_filter *filter, const struct field *field, const char *name, const char *text,
-                       char why[DEVICE_FILTER_WHY_SIZE])
+static bool read_field(struct fleet_filter *filter, const struct field *field, const char *name,
+                       const char *text, char why[DEVICE_FILTER_WHY_SIZE])
 {
     void *at = (char *)filter + field->at;
     switch (field->kind) {
@@ -158,13 +158,15 @@ static json_t *as_text(const json_t *value)
     return made;
 }
 
-static bool add_canonical(json_t *out, const char *name, const json_t *value, char why[DEVICE_FILTER_WHY_SIZE])
+static bool add_canonical(json_t *out, const char *name, const json_t *value,
+                          char why[DEVICE_FILTER_WHY_SIZE])
 {
     const struct field *field = field_of(name);
     if (!strcmp(name, "all"))
         return json_is_true(value) || refuse(why, "`all` of the filter", "must be true, or left out.");
     if (!field) {
-        (void)snprintf(why, DEVICE_FILTER_WHY_SIZE, "The filter has a name that means nothing: `%.40s`.", name);
+        (void)snprintf(why, DEVICE_FILTER_WHY_SIZE, "The filter has a name that means nothing: `%.40s`.",
+                       name);
         return false;
     }
     json_t *text = as_text(value);
@@ -181,7 +183,8 @@ json_t *device_filter_canonical(const json_t *filter, char why[DEVICE_FILTER_WHY
     const char *name;
     bool good = json_is_object(filter) && json_object_size(filter) > 0;
     if (!good)
-        (void)refuse(why, "filter", "must be an object that names what devices have; {\"all\": true} is every one.");
+        (void)refuse(why, "filter",
+                     "must be an object that names what devices have; {\"all\": true} is every one.");
     json_object_foreach ((json_t *)filter, name, value)
         good = good && add_canonical(out, name, value, why);
     fleet_filter_init(&read);

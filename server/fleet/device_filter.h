@@ -1,9 +1,9 @@
 /* device_filter.h: which devices a list, an export or an action is about, as people write it, and as
  * parameters of a statement.
  *
- * Names and values are those of a query: `/v1/devices` and the devices of a product know the same ones, each in
- * its own spelling. A filter as JSON has the same names; what is kept of it is its canonical form, an object
- * of texts. Ownership: texts in struct fleet_filter are borrowed from what it was read from. */
+ * Names and values are those of a query: `/v1/devices` and the devices of a product know the same ones, each
+ * in its own spelling. A filter as JSON has the same names; what is kept of it is its canonical form, an
+ * object of texts. Ownership: texts in struct fleet_filter are borrowed from what it was read from. */
 #ifndef CYAN_FLEET_DEVICE_FILTER_H
 #define CYAN_FLEET_DEVICE_FILTER_H
 
@@ -22,16 +22,16 @@ json_t *device_filter_canonical(const json_t *filter, char why[DEVICE_FILTER_WHY
 
 /* Its name ends in `*`. */
 bool device_filter_is_prefix(const struct fleet_filter *filter);
-/* What was read becomes about the devices of a product; those in its quarantine are not in it yet, and are only
- * found when they are asked for. */
+/* What was read becomes about the devices of a product; those in its quarantine are not in it yet, and are
+ * only found when they are asked for. */
 void device_filter_of_product(struct fleet_filter *filter, int product_id);
 
 /* --- for statements --- */
 
 #define DEVICE_FILTER_PARAMS 19
 
-/* Of `device d`. What is not asked for folds away when the statement is planned for the values at hand. Nothing
- * is heard before its last handshake: the last line lets an index begin where that is possible. */
+/* Of `device d`. What is not asked for folds away when the statement is planned for the values at hand.
+ * Nothing is heard before its last handshake: the last line lets an index begin where that is possible. */
 #define DEVICE_FILTER_SQL                                                                                    \
     " ($1::bigint IS NULL OR d.owner_id = $1::bigint)"                                                       \
     " AND ($2::boolean IS NULL OR d.requires_deep_update = $2::boolean)"                                     \
@@ -57,7 +57,7 @@ void device_filter_of_product(struct fleet_filter *filter, int product_id);
     " AND ($9::bigint IS NULL OR"                                                                            \
     " coalesce(d.last_handshake, '-infinity'::timestamptz) < from_ms($9::bigint))"
 
-#define DEVICE_FILTER_TEXT_MAX 64   /* of a name, id or serial number */
+#define DEVICE_FILTER_TEXT_MAX 64    /* of a name, id or serial number */
 #define DEVICE_FILTER_GROUPS_MAX 512 /* bytes of their names */
 
 /* Owns everything its parameters point to: it must not be moved. */

@@ -1,11 +1,12 @@
 /* device_list.c: a page of a list of devices.
  *
  *   ASKED --begins where its walk is, or the list is short--> READING --> answered
- *         --jump into a list that is known to be long---------^   \--is longer than can be counted--> MEASURING
+ *         --jump into a list that is known to be long---------^   \--is longer than can be counted-->
+ * MEASURING
  *                                                             ^-------------------------------------------/
  *
- * What fits is counted with the rows, in the same statement, up to COUNT_MAX devices. A longer list is measured
- * (device_places.h): once while who asks waits, later behind his back when it has become old. */
+ * What fits is counted with the rows, in the same statement, up to COUNT_MAX devices. A longer list is
+ * measured (device_places.h): once while who asks waits, later behind his back when it has become old. */
 #include "fleet/device_list.h"
 
 #include <inttypes.h>
@@ -21,7 +22,7 @@
 #include "fleet/device_row.h"
 
 #define COUNT_MAX 5000
-#define MEASURE_MS 30000         /* statements on the bulk connections may wait for each other */
+#define MEASURE_MS 30000 /* statements on the bulk connections may wait for each other */
 #define CURSOR_SIZE (2 * (DEVICE_ID_BYTES + PLACES_KEY_SIZE) + 1)
 
 struct wait {
@@ -57,7 +58,8 @@ struct device_lists {
 struct device_lists *device_lists_new(struct fleet *f, struct metrics *metrics)
 {
     struct device_lists *lists = mem_alloc(sizeof *lists);
-    const char *name = "cyan_device_pages_total", *help = "pages of lists of devices, by how their beginning was found";
+    const char *name = "cyan_device_pages_total",
+               *help = "pages of lists of devices, by how their beginning was found";
     lists->f = f;
     lists->places = device_places_new();
     lists->walked = metrics_add(metrics, METRIC_COUNTER, name, "begin=\"behind the last one\"", help);
@@ -148,8 +150,8 @@ static void keep_measured(struct measuring *m, const struct pg_result *result)
     size_t count = 0;
     for (int i = 0; i < rows; i++)
         must(place_read(&places[count++], result, i, 1));
-    device_places_measured(m->lists->places, m->list, total, places, count, PLACES_STRIDE, now_ms - m->begun_ms, now_ms,
-                           clock_wall_ms());
+    device_places_measured(m->lists->places, m->list, total, places, count, PLACES_STRIDE,
+                           now_ms - m->begun_ms, now_ms, clock_wall_ms());
     m->lists->measured->value++;
     free(places);
 }
@@ -200,7 +202,8 @@ static struct measuring *measure(struct wait *w)
     memcpy(params, w->filter.params, sizeof w->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&stride, PLACES_STRIDE);
     params[DEVICE_FILTER_PARAMS + 1] = pg_text(NULL);
-    pg_exec(lists->f->bulk, device_list_measure(w->order, w->ascending), params, MEASURE_MS, PG_RETRY, on_measured, m);
+    pg_exec(lists->f->bulk, device_list_measure(w->order, w->ascending), params, MEASURE_MS, PG_RETRY,
+            on_measured, m);
     return m;
 }
 
@@ -261,11 +264,12 @@ static void read_page(struct wait *w, const struct place *place, uint64_t pass_o
     memcpy(params, w->filter.params, sizeof w->filter.params);
     own[0] = pg_text(place ? place->key : NULL);
     own[1] = place ? fleet_id(&place->id) : pg_text(NULL);
-    own[2] = fleet_int(&n[0], pass_over > COUNT_MAX ? 0 : w->per_page); /* else it is empty, or will be measured */
+    own[2] =
+        fleet_int(&n[0], pass_over > COUNT_MAX ? 0 : w->per_page); /* else it is empty, or will be measured */
     own[3] = fleet_int(&n[1], (int64_t)pass_over);
     own[4] = fleet_int(&n[2], count_max);
-    pg_exec(w->lists->f->pg, device_list_page(w->order, w->ascending), params, fleet_patience_ms(w->lists->f), PG_RETRY,
-            on_page, w);
+    pg_exec(w->lists->f->pg, device_list_page(w->order, w->ascending), params, fleet_patience_ms(w->lists->f),
+            PG_RETRY, on_page, w);
 }
 
 /* What is known of the list says how its page is read. */
@@ -332,7 +336,8 @@ void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const 
         return;
     }
     w->list = device_list_text(&w->filter, w->order, w->ascending);
-    w->walk = mem_printf("%" PRId64 " %" PRId64 " %u %s", actor->user_id, actor->token_id, w->per_page, w->list);
+    w->walk =
+        mem_printf("%" PRId64 " %" PRId64 " %u %s", actor->user_id, actor->token_id, w->per_page, w->list);
     if (!find_beginning(w, filter)) {
         later_push(&f->later, on_invalid, w);
         return;

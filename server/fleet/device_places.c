@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-struct walk { /* in the table in the order of their use */
+struct walk {  /* in the table in the order of their use */
     char *key; /* ours */
     struct step {
         uint32_t page; /* 0: none */
@@ -121,9 +121,9 @@ static uint64_t fresh_for_ms(uint64_t took_ms)
     return fresh_ms < PLACES_FRESH_MAX_MS ? fresh_ms : PLACES_FRESH_MAX_MS;
 }
 
-void device_places_measured(struct device_places *p, const char *list, uint64_t total, const struct place *places,
-                            size_t place_count, uint32_t stride, uint64_t took_ms, uint64_t now_ms,
-                            uint64_t now_wall_ms)
+void device_places_measured(struct device_places *p, const char *list, uint64_t total,
+                            const struct place *places, size_t place_count, uint32_t stride, uint64_t took_ms,
+                            uint64_t now_ms, uint64_t now_wall_ms)
 {
     struct list *l = list_used(p, list);
     size_t each = (place_count + PLACES_PER_LIST - 1) / PLACES_PER_LIST;
@@ -157,7 +157,8 @@ bool device_places_look(struct device_places *p, const char *list, struct measur
     return true;
 }
 
-const struct place *device_places_jump(struct device_places *p, const char *list, uint64_t first, uint64_t *left)
+const struct place *device_places_jump(struct device_places *p, const char *list, uint64_t first,
+                                       uint64_t *left)
 {
     const struct list *l = list_used(p, list);
     must(l);

@@ -24,8 +24,8 @@ enum fleet_order {
 struct fleet_filter {
     enum fleet_tri requires_deep_update, connected, quarantined, development;
     int platform_id, product_id, firmware_version; /* -1 = any */
-    int in_product;     /* the product that has imported it, whoever owns it; 0 = any of the actor's own */
-    int waits_for;      /* the product whose approval it waits for; 0 = any, as above */
+    int in_product;   /* the product that has imported it, whoever owns it; 0 = any of the actor's own */
+    int waits_for;    /* the product whose approval it waits for; 0 = any, as above */
     const char *name; /* NULL = any; exact, or a prefix when it ends in '*' */
     const char *id_part, *name_part, *serial_part; /* NULL = any; somewhere in it, in either case */
     const char *groups;                            /* NULL = any; `a,b`: in one of these */
@@ -80,16 +80,16 @@ struct fleet_page {
 };
 /* page: valid when err is FLEET_OK. FLEET_INVALID: the cursor is none. */
 typedef void fleet_devices_fn(void *arg, enum fleet_err err, const struct fleet_page *page);
-/* Pages that follow each other are read from where the one before ended, as long as they are asked for with the
- * same token within FLEET_WALK_MS: a device that does not change is in exactly one of them, whatever comes and
- * goes meanwhile. A page that is jumped to lies where it was when the list was last measured. */
+/* Pages that follow each other are read from where the one before ended, as long as they are asked for with
+ * the same token within FLEET_WALK_MS: a device that does not change is in exactly one of them, whatever
+ * comes and goes meanwhile. A page that is jumped to lies where it was when the list was last measured. */
 #define FLEET_WALK_MS 600000
 void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const struct fleet_filter *filter,
                         fleet_devices_fn *done, void *arg);
 
 /* All devices that fit, in slices of at most FLEET_SLICE_MAX, without holding a transaction. Up to
- * FLEET_SNAPSHOT_MAX are those that fitted at the beginning, in the order of the list; more come in the order of
- * their ids, each of those that stay exactly once. */
+ * FLEET_SNAPSHOT_MAX are those that fitted at the beginning, in the order of the list; more come in the order
+ * of their ids, each of those that stay exactly once. */
 #define FLEET_SLICE_MAX 250
 #define FLEET_SNAPSHOT_MAX 10000
 struct device_export;
@@ -103,7 +103,8 @@ struct device_export *fleet_export_devices(struct fleet *f, const struct fleet_a
 void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg);
 /* How many there are; after the first slice. -1: that is not known. */
 int64_t fleet_export_total(const struct device_export *e);
-void fleet_export_free(struct device_export *e); /* also while a slice is under way: done does not come then */
+void fleet_export_free(
+    struct device_export *e); /* also while a slice is under way: done does not come then */
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
 /* which: 24 hex digits, or a name (ids win over names); behind `PRODUCT/`, a product's id, a device of that

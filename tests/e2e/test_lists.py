@@ -308,6 +308,10 @@ def test_refusals_of_actions(cyand):
     refused(403, rest=cyand.rest("owner", "olive"))
     refused(403, of_product, rest=cyand.rest("owner", "olive"))
     assert fleet.query("SELECT count(*) FROM device_action")[0][0] == "0"
+    found = fleet.query("BEGIN; INSERT INTO device_action (actor, action, metadata, filter, devices) SELECT 'x', 'remove', '{}', '{}', 0"
+                        " FROM generate_series(1, 100); SELECT code FROM device_action_create('x', NULL, '{\"action\": \"remove\","
+                        " \"metadata\": {}, \"filter\": {}, \"expect\": 5, \"tolerance\": 0}', 5); ROLLBACK")
+    assert ["many"] in found
     key = {"Idempotency-Key": "one"}
     first = fleet.operator.post(of_fleet, {**good, "tolerance": 2, "expect": 14}, headers=key)
     again = fleet.operator.post(of_fleet, {**good, "tolerance": 2, "expect": 14}, headers=key)

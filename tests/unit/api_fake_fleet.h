@@ -50,7 +50,8 @@ struct fleet {
     enum fleet_err change_err; /* of the next change */
     struct fleet_filter filter;
     uint64_t total; /* 0: one */
-    /* of an export: how many devices, each a slice; freed; Postgres is away when so many are left, 0 = never */
+    /* of an export: how many devices, each a slice; freed; Postgres is away when so many are left, 0 = never
+     */
     unsigned slices, slices_away;
     atomic_uint exports_freed;
     char filter_name[64], name[80], notes[80], revoked[140];

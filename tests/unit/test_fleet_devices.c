@@ -173,7 +173,8 @@ static void test_hostile_names_find_nothing(void **state)
     assert_string_equal(fleet_sql("SELECT notes FROM device WHERE name = 'dev_1'"), "dev_1' --");
 }
 
-/* Every plan of a page of a list: it is read from an index in list order, and nothing but the page is sorted. */
+/* Every plan of a page of a list: it is read from an index in list order, and nothing but the page is sorted.
+ */
 static void check_plan(const struct fleet_actor *who, const struct fleet_filter *filter, const char *index)
 {
     struct device_filter_params p;
@@ -205,14 +206,17 @@ static void test_a_page_is_read_from_an_index(void **state)
 {
     struct fleet_fixture *fx = *state;
     struct fleet_filter f;
-    static const char *const of_product[FLEET_ORDER_COUNT] = {
-        [FLEET_BY_HANDSHAKE] = "device_in_product",       [FLEET_BY_ID] = "device_pkey",
-        [FLEET_BY_NAME] = "device_list_name",       [FLEET_BY_VERSION] = "device_in_product_version",
-        [FLEET_BY_HEARD] = "device_in_product_heard"};
+    static const char *const of_product[FLEET_ORDER_COUNT] = {[FLEET_BY_HANDSHAKE] = "device_in_product",
+                                                              [FLEET_BY_ID] = "device_pkey",
+                                                              [FLEET_BY_NAME] = "device_list_name",
+                                                              [FLEET_BY_VERSION] =
+                                                                  "device_in_product_version",
+                                                              [FLEET_BY_HEARD] = "device_in_product_heard"};
     fill(fx, 20000);
-    fleet_script("INSERT INTO product (id, slug, name, platform_id) VALUES (1000, 'p', 'p', 12);"
-                 "UPDATE device SET quarantined = true WHERE name IN ('dev_1', 'dev_5');"
-                 "UPDATE device SET in_product = 1000, product_version = 3 WHERE product_id = 1; ANALYZE device");
+    fleet_script(
+        "INSERT INTO product (id, slug, name, platform_id) VALUES (1000, 'p', 'p', 12);"
+        "UPDATE device SET quarantined = true WHERE name IN ('dev_1', 'dev_5');"
+        "UPDATE device SET in_product = 1000, product_version = 3 WHERE product_id = 1; ANALYZE device");
     fleet_filter_init(&f);
     check_plan(&fx->admin, &f, "device_list");
     check_plan(&fx->owner, &f, "device_list_owner");
@@ -280,7 +284,8 @@ static void test_a_walk_neither_repeats_nor_drops(void **state)
         if (l.count == 0)
             break;
         snprintf(sql, sizeof sql,
-                 "DELETE FROM device WHERE name = 'dev_%u'; UPDATE device SET last_handshake = now() WHERE name = 'dev_%u'",
+                 "DELETE FROM device WHERE name = 'dev_%u'; UPDATE device SET last_handshake = now() WHERE "
+                 "name = 'dev_%u'",
                  7 * f.page, 11 * f.page + 200);
         fleet_script(sql);
     }
@@ -295,8 +300,12 @@ static void test_cursors(void **state)
     struct fleet_fixture *fx = *state;
     struct fleet_filter f;
     char cursor[200];
-    static const char *const wrong[] = {"", "x", "e00fce6800000000000000", "e00fce680000000000000000",
-                                        "e00fce68000000000000000061", "e00fce6800000000000000000a"};
+    static const char *const wrong[] = {"",
+                                        "x",
+                                        "e00fce6800000000000000",
+                                        "e00fce680000000000000000",
+                                        "e00fce68000000000000000061",
+                                        "e00fce6800000000000000000a"};
     fill(fx, 50);
     fleet_script("UPDATE device SET name = NULL WHERE name IN ('dev_3', 'dev_4', 'dev_5')");
     for (int order = 0; order < FLEET_ORDER_COUNT; order++)
