@@ -11,8 +11,8 @@ ALTER TABLE device ADD COLUMN heard_rank timestamptz NOT NULL
 DROP INDEX device_list, device_list_owner, device_list_product, device_list_platform, device_list_deep_update,
     device_list_online, device_list_quarantined, device_in_product;
 CREATE INDEX device_list ON device (coalesce(last_handshake, '-infinity'::timestamptz), id)
-    INCLUDE (last_handshake); -- so that measuring a whole list reads nothing but the index
-CREATE INDEX device_list_name ON device ((coalesce(name, '') COLLATE "C"), id);
+    INCLUDE (last_handshake); -- here and below: so that measuring a whole list reads nothing but the index
+CREATE INDEX device_list_name ON device ((coalesce(name, '') COLLATE "C"), id) INCLUDE (name);
 CREATE INDEX device_list_owner ON device (owner_id, coalesce(last_handshake, '-infinity'::timestamptz), id);
 CREATE INDEX device_list_product ON device (product_id, coalesce(last_handshake, '-infinity'::timestamptz), id);
 CREATE INDEX device_list_platform ON device (platform_id, coalesce(last_handshake, '-infinity'::timestamptz), id);
@@ -24,7 +24,7 @@ CREATE INDEX device_in_product ON device (in_product, coalesce(last_handshake, '
     INCLUDE (last_handshake) WHERE in_product IS NOT NULL;
 CREATE INDEX device_in_product_heard ON device (in_product, heard_rank, id) WHERE in_product IS NOT NULL;
 CREATE INDEX device_in_product_version ON device (in_product, coalesce(product_version, -1), id)
-    WHERE in_product IS NOT NULL;
+    INCLUDE (product_version) WHERE in_product IS NOT NULL;
 
 -- --- actions on a filter ---
 --

@@ -3,7 +3,7 @@
  *   RESTING --LOOK_MS, or one was ordered--> LOOKING --there is one--> STEPPING --NEXT_MS--> LOOKING
  *                                                   \--there is none--> RESTING
  *
- * Each node looks; of two that take the same step Postgres lets one do it, and the other looks again. */
+ * Each node looks; of two that take the same step Postgres lets one do it, and the other looks again later. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +93,10 @@ static void on_step(void *arg, enum pg_err err, const struct pg_result *result)
         return;
     }
     if (err != PG_OK) {
+        plan(a, LOOK_MS);
+        return;
+    }
+    if (!strcmp(pg_value(result, 0, 0), "other")) { /* another node is at it */
         plan(a, LOOK_MS);
         return;
     }

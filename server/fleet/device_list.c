@@ -22,6 +22,7 @@
 #include "fleet/device_row.h"
 
 #define COUNT_MAX 5000
+#define MEASURING_MAX 16 /* lists at a time */
 #define MEASURE_MS 30000 /* statements on the bulk connections may wait for each other */
 #define CURSOR_SIZE (2 * (DEVICE_ID_BYTES + PLACES_KEY_SIZE) + 1)
 
@@ -52,7 +53,9 @@ struct device_lists {
     struct fleet *f; /* borrowed: owner of this */
     struct device_places *places;
     struct measuring *measuring;
-    struct metric *walked, *jumped, *measured;
+    size_t measuring_count;
+    bool said_refused; /* since none was being measured */
+    struct metric *walked, *jumped, *measured, *refused;
 };
 
 struct device_lists *device_lists_new(struct fleet *f, struct metrics *metrics)
@@ -66,6 +69,8 @@ struct device_lists *device_lists_new(struct fleet *f, struct metrics *metrics)
     lists->jumped = metrics_add(metrics, METRIC_COUNTER, name, "begin=\"by number\"", help);
     lists->measured = metrics_add(metrics, METRIC_COUNTER, "cyan_device_lists_measured_total", NULL,
                                   "times a long list of devices was measured");
+    lists->refused = metrics_add(metrics, METRIC_COUNTER, "cyan_device_lists_refused_total", NULL,
+                                 "pages refused because too many long lists were being measured");
     return lists;
 }
 
@@ -97,6 +102,11 @@ static void answer_empty(struct wait *w)
 static void on_empty(void *ctx)
 {
     answer_empty(ctx);
+}
+
+static void on_away(void *ctx)
+{
+    answer(ctx, FLEET_AWAY, NULL);
 }
 
 static void on_invalid(void *ctx)
@@ -163,6 +173,8 @@ static void on_measured(void *arg, enum pg_err err, const struct pg_result *resu
     struct wait *waits = m->waits, *w, *next;
     enum fleet_err ferr = fleet_err_of(err, result, "device_measure");
     DL_DELETE(m->lists->measuring, m);
+    if (--m->lists->measuring_count == 0)
+        m->lists->said_refused = false;
     if (ferr == FLEET_OK)
         keep_measured(m, result);
     free(m->list);
@@ -185,26 +197,41 @@ static struct measuring *measuring_of(struct device_lists *lists, const char *li
     return NULL;
 }
 
-/* Unless that is under way. */
+/* Unless that is under way. NULL: there are too many others. */
 static struct measuring *measure(struct wait *w)
 {
     struct device_lists *lists = w->lists;
     struct measuring *m = measuring_of(lists, w->list);
     struct fleet_number stride;
     struct pg_param params[DEVICE_LIST_MEASURE_PARAMS];
-    if (m)
+    if (m || lists->measuring_count >= MEASURING_MAX)
         return m;
     m = mem_alloc(sizeof *m);
     m->lists = lists;
     m->list = mem_string(w->list);
     m->begun_ms = clock_ms();
     DL_APPEND(lists->measuring, m);
+    lists->measuring_count++;
     memcpy(params, w->filter.params, sizeof w->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&stride, PLACES_STRIDE);
     params[DEVICE_FILTER_PARAMS + 1] = pg_text(NULL);
     pg_exec(lists->f->bulk, device_list_measure(w->order, w->ascending), params, MEASURE_MS, PG_RETRY,
             on_measured, m);
     return m;
+}
+
+static void wait_for_measure(struct wait *w)
+{
+    struct measuring *m = measure(w);
+    if (m) {
+        DL_APPEND(m->waits, w);
+        return;
+    }
+    w->lists->refused->value++;
+    if (!w->lists->said_refused)
+        log_warn("device_list.refused why=\"%d long lists are being measured\"", MEASURING_MAX);
+    w->lists->said_refused = true;
+    later_push(&w->lists->f->later, on_away, w);
 }
 
 /* --- reading --- */
@@ -254,7 +281,15 @@ static void on_page(void *arg, enum pg_err err, const struct pg_result *result)
     else if (!w->exact || pg_int(result, 0, 0) <= COUNT_MAX)
         read_rows(w, result);
     else
-        DL_APPEND(measure(w)->waits, w);
+        wait_for_measure(w);
+}
+
+/* Parts of texts are looked for row by row, which others should not have to wait for. */
+static struct pg *connections_for(const struct wait *w)
+{
+    const struct pg_param *params = w->filter.params;
+    bool is_sought = params[11].value || params[12].value || params[13].value;
+    return is_sought ? w->lists->f->bulk : w->lists->f->pg;
 }
 
 static void read_page(struct wait *w, const struct place *place, uint64_t pass_over, uint32_t count_max)
@@ -264,12 +299,12 @@ static void read_page(struct wait *w, const struct place *place, uint64_t pass_o
     memcpy(params, w->filter.params, sizeof w->filter.params);
     own[0] = pg_text(place ? place->key : NULL);
     own[1] = place ? fleet_id(&place->id) : pg_text(NULL);
-    own[2] =
-        fleet_int(&n[0], pass_over > COUNT_MAX ? 0 : w->per_page); /* else it is empty, or will be measured */
+    bool beyond = w->exact && pass_over > COUNT_MAX; /* it is empty, or the list will be measured */
+    own[2] = fleet_int(&n[0], beyond ? 0 : w->per_page);
     own[3] = fleet_int(&n[1], (int64_t)pass_over);
     own[4] = fleet_int(&n[2], count_max);
-    pg_exec(w->lists->f->pg, device_list_page(w->order, w->ascending), params, fleet_patience_ms(w->lists->f),
-            PG_RETRY, on_page, w);
+    pg_exec(connections_for(w), device_list_page(w->order, w->ascending), params,
+            fleet_patience_ms(w->lists->f), PG_RETRY, on_page, w);
 }
 
 /* What is known of the list says how its page is read. */
@@ -284,7 +319,7 @@ static void go_on(struct wait *w)
         return;
     }
     if (w->measured.is_too_old) {
-        DL_APPEND(measure(w)->waits, w);
+        wait_for_measure(w);
         return;
     }
     if (!w->measured.is_fresh)

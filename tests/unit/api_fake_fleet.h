@@ -30,6 +30,7 @@ struct pending {
     bool with_history;
     fleet_devices_fn *on_devices;
     fleet_slice_fn *on_slice;
+    struct device_export *export;
     fleet_device_fn *on_device;
     fleet_modules_fn *on_modules;
     fleet_change_fn *on_change;
@@ -159,6 +160,10 @@ static void deliver_devices(struct fleet *f, const struct pending *p)
 
     p->on_devices(p->arg, away ? FLEET_AWAY : FLEET_OK, &page);
 }
+struct device_export {
+    struct fleet *f;
+    struct pending *asked; /* NULL: nothing is under way */
+};
 static void deliver_nothing(struct fleet *f, const struct pending *p)
 {
     (void)f, (void)p;
@@ -168,6 +173,7 @@ static void deliver_slice(struct fleet *f, const struct pending *p)
     struct fleet_device d = fake_device();
     bool away = atomic_load(&f->away) || (f->slices_away != 0 && f->slices == f->slices_away);
 
+    p->export->asked = NULL;
     f->slices = away ? 0 : f->slices - 1;
     p->on_slice(p->arg, away ? FLEET_AWAY : FLEET_OK, &d, away ? 0 : 1, f->slices == 0);
 }
@@ -279,29 +285,30 @@ void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const 
 struct device_export *fleet_export_devices(struct fleet *f, const struct fleet_actor *actor,
                                            const struct fleet_filter *filter)
 {
+    struct device_export *e = mem_alloc(sizeof(*e));
+
     (void)actor;
+    e->f = f;
     f->filter = *filter;
     f->slices = f->total ? (unsigned)f->total : 1;
-    return (struct device_export *)f;
+    return e;
 }
 int64_t fleet_export_total(const struct device_export *e)
 {
-    const struct fleet *f = (const struct fleet *)e;
-
-    return f->total ? -1 : 1;
+    return e->f->total ? -1 : 1;
 }
 void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg)
 {
-    pending_new((struct fleet *)e, deliver_slice, arg)->on_slice = done;
+    e->asked = pending_new(e->f, deliver_slice, arg);
+    e->asked->on_slice = done;
+    e->asked->export = e;
 }
 void fleet_export_free(struct device_export *e)
 {
-    struct fleet *f = (struct fleet *)e;
-
-    f->exports_freed++;
-    for (struct pending *p = f->first; p != NULL; p = p->next)
-        if (p->on_slice != NULL)
-            p->deliver = deliver_nothing;
+    e->f->exports_freed++;
+    if (e->asked != NULL)
+        e->asked->deliver = deliver_nothing;
+    free(e);
 }
 void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                       fleet_device_fn *done, void *arg)
