@@ -99,6 +99,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
         .node_id = c->node_id,
+        .release_needs_proof = c->product_release_needs_proof != 0,
     };
 }
 

@@ -40,3 +40,22 @@ bool device_fields_signal(struct http_request *r, bool *is_there, bool *signal)
     respond_bad_field(r, "signal", "must be 1 or 0.");
     return false;
 }
+
+bool device_fields_forced(struct http_request *r, bool *is_there, bool *forced)
+{
+    enum field kind = body_get_bool(&r->body, "firmware_updates_forced", forced);
+
+    *is_there = kind == FIELD_OK;
+    if (kind == FIELD_OK || kind == FIELD_ABSENT)
+        return true;
+    respond_bad_field(r, "firmware_updates_forced", "must be true or false.");
+    return false;
+}
+
+bool device_fields_names_application(struct http_request *r)
+{
+    if (json_object_get(r->body.fields, "app") == NULL && json_object_get(r->body.fields, "app_id") == NULL)
+        return false;
+    respond_error(r, 400, "This server knows no applications by name: send the binary as a file.");
+    return true;
+}

@@ -56,6 +56,17 @@ void firmware_list(struct http_request *r);
 void firmware_read(struct http_request *r);
 void firmware_download(struct http_request *r);
 void firmware_withdraw(struct http_request *r);
+/* The header of an answer that is a file. */
+void firmware_name_download(struct http_request *r, const char *file_name);
+
+void product_firmware_list(struct http_request *r); /* product_firmware.c */
+void product_firmware_upload(struct http_request *r);
+void product_firmware_read(struct http_request *r);
+void product_firmware_edit(struct http_request *r);
+void product_firmware_delete(struct http_request *r);
+void product_firmware_download(struct http_request *r);
+void product_firmware_release(struct http_request *r); /* product_release.c */
+void product_impact_read(struct http_request *r);
 
 void releases_list(struct http_request *r); /* releases.c */
 void release_create(struct http_request *r);

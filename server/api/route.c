@@ -73,8 +73,8 @@ size_t route_file_max_bytes(const struct route *route)
 {
     if (route->handle == product_devices_import)
         return IMPORT_FILE_MAX_BYTES;
-    return route->handle == firmware_upload || route->handle == device_update ||
-                   route->handle == product_device_update
+    return route->handle == firmware_upload || route->handle == product_firmware_upload ||
+                   route->handle == device_update || route->handle == product_device_update
                ? MODULE_FILE_MAX_BYTES
                : 0;
 }

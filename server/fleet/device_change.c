@@ -19,6 +19,12 @@ static const struct pg_statement change_device = {
            "$5::text, $6::text)",
     .params = 6,
 };
+static const struct pg_statement force_updates = {
+    .name = "force_device_updates",
+    .sql = "SELECT code, id, detail FROM force_device_updates($1::bigint, $2::text, $3::boolean, $4::text, "
+           "$5::boolean)",
+    .params = 5,
+};
 static const struct pg_statement claim_device = {
     .name = "claim_device",
     .sql = "SELECT code, id, detail FROM claim_device($1::bigint, $2::text, $3::boolean, $4::bytea)",
@@ -147,6 +153,25 @@ void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const
         pg_text(notes ? utf8_clean(clean, sizeof clean, notes, strlen(notes)) : NULL),
     };
     pg_exec(f->pg, &change_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
+}
+
+void fleet_force_updates(struct fleet *f, const struct fleet_actor *actor, const char *which, bool forced,
+                         fleet_change_fn *done, void *arg)
+{
+    struct change_wait *wait = wait_new(f, "", done, arg);
+    struct fleet_number user;
+    if (!device_get_plausible(which)) {
+        refuse(wait, FLEET_NOT_FOUND, "");
+        return;
+    }
+    struct pg_param params[] = {
+        fleet_int(&user, actor->user_id),
+        pg_text(actor->user_name),
+        fleet_bool(device_get_sees_all(actor)),
+        pg_text(which),
+        fleet_bool(forced),
+    };
+    pg_exec(f->pg, &force_updates, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
 
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,

@@ -18,6 +18,10 @@ const char *fleet_device_name_flaw(const char *name);
  * notes: NULL leaves it. */
 void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                          const char *name, const char *notes, fleet_change_fn *done, void *arg);
+/* Whether the device is to take updates whatever its application wants (device-protocol 5.6): kept, and told
+ * to it by campaign/ until it has echoed it. */
+void fleet_force_updates(struct fleet *f, const struct fleet_actor *actor, const char *which, bool forced,
+                         fleet_change_fn *done, void *arg);
 /* Claims for the actor. Already the actor's: FLEET_OK. Someone else's: FLEET_FORBIDDEN. */
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                         fleet_change_fn *done, void *arg);

@@ -11,7 +11,8 @@
     " d.platform_id, d.product_id, d.product_version, d.status, d.requires_deep_update, d.quarantined,"      \
     " d.cc3000_patch_version, d.system_version, d.serial_number, d.iccid, d.imei, u.name AS owner, "         \
     "d.updates_enabled,"                                                                                     \
-    " d.updates_forced, d.last_reset, d.in_product, d.development, d.denied, d.desired_firmware_version,"    \
+    " coalesce(d.force_updates, d.updates_forced), d.last_reset, d.in_product, d.development, d.denied, "    \
+    "d.desired_firmware_version,"                                                                            \
     " d.in_product IS NULL AND NOT d.denied AND d.product_id <> d.platform_id AND EXISTS (SELECT FROM "      \
     "product w"                                                                                              \
     " WHERE w.id = d.product_id AND product_quarantines(w.settings))"
