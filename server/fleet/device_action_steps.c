@@ -3,7 +3,8 @@
  *   RESTING --LOOK_MS, or one was ordered--> LOOKING --there is one--> STEPPING --NEXT_MS--> LOOKING
  *                                                   \--there is none--> RESTING
  *
- * Each node looks; of two that take the same step Postgres lets one do it, and the other looks again later. */
+ * Each node looks; of two that take the same step Postgres lets one do it, and the other looks again later.
+ */
 #include <stdlib.h>
 #include <string.h>
 
