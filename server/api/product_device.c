@@ -193,8 +193,9 @@ static bool read_groups(struct http_request *r, json_t *out)
 static bool read_change(struct http_request *r, struct change *change, json_t *out)
 {
     return read_texts(r, out) && read_bool(r, "development", out) && read_bool(r, "quarantined", out) &&
-           read_bool(r, "denied", out) && read_bool(r, "flash", out) && read_lock(r, out) &&
-           read_groups(r, out) && device_fields_forced(r, &change->has_forced, &change->forced) &&
+           read_bool(r, "denied", out) && read_bool(r, "flash", out) &&
+           read_bool(r, "firmware_updates_forced", out) && read_lock(r, out) && read_groups(r, out) &&
+           device_fields_forced(r, &change->has_forced, &change->forced) &&
            device_fields_signal(r, &change->has_signal, &change->signal);
 }
 
