@@ -608,32 +608,6 @@ CREATE OR REPLACE FUNCTION step_may_start(which bigint) RETURNS text LANGUAGE sq
      WHERE s.id = which
 $$;
 
-CREATE OR REPLACE FUNCTION on_steps_moved() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO update_event (campaign_id, update_id, step_id, device_id, actor, kind, from_state, to_state, detail)
-    SELECT u.campaign_id, u.id, n.id, u.device_id, coalesce('node/' || n.node_id, 'sweep'), 'step', o.state, n.state,
-           jsonb_strip_nulls(jsonb_build_object(
-               'module_id', n.module_id, 'acked_bytes', nullif(n.acked_bytes, 0),
-               'error', CASE WHEN n.state IN ('backoff', 'failed', 'lost', 'cancelled', 'rebooting') THEN n.last_error END,
-               'seen', CASE WHEN n.state IN ('verified', 'backoff', 'failed') AND o.state = 'describing' THEN n.seen_modules END))
-      FROM is_now n JOIN was_before o USING (id) JOIN device_update u ON u.id = n.update_id
-     WHERE n.state <> o.state ORDER BY n.id;
-    INSERT INTO event (key, device_id, name, data, content_format, ttl_s, is_public, is_system, received_at)
-    SELECT uuid_send(gen_random_uuid()), u.device_id, 'spark/flash/status', convert_to(t.said, 'UTF8'), 0, 60, false, true,
-           clock_timestamp()
-      FROM is_now n JOIN was_before o USING (id) JOIN device_update u ON u.id = n.update_id
-     CROSS JOIN LATERAL (
-           SELECT CASE WHEN n.state = 'transferring' AND o.started_at IS NULL THEN 'started '
-                       WHEN n.state = 'verified' AND (n.started_at IS NOT NULL OR u.kind = 'flash') THEN 'success '
-                       WHEN n.state IN ('failed', 'lost', 'cancelled') AND (n.started_at IS NOT NULL OR u.kind = 'flash')
-                       THEN 'failed ' END AS said) t
-     WHERE n.state <> o.state AND t.said IS NOT NULL ORDER BY n.id;
-    PERFORM tell_of_device(u.device_id, 'spark/status', 'auto-update') -- nobody flashed it
-      FROM is_now n JOIN was_before o USING (id) JOIN device_update u ON u.id = n.update_id
-     WHERE n.state = 'transferring' AND o.state <> 'transferring' AND o.started_at IS NULL AND u.kind <> 'flash';
-    RETURN NULL;
-END $$;
-
 CREATE OR REPLACE FUNCTION update_sentence(reason text, detail jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN coalesce(detail ->> 'sentence', CASE reason
         WHEN 'offline_never_seen' THEN 'The device was never seen.'
