@@ -20,6 +20,8 @@ static void count_answers(struct api *api)
                     "Requests whose client was gone, or cut for slowness, before its answer was sent.");
     api->unreadable = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_unreadable_total", NULL,
                                   "Requests that were refused for not being HTTP that can be read.");
+    api->stalled = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_streams_stalled_total", NULL,
+                               "Answers in pieces that were cut because their client read too slowly.");
 }
 
 /* NOLINTNEXTLINE(readability-function-size): everything the room borrows, given once */
