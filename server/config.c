@@ -38,6 +38,10 @@ static const char *const level_names[] = {"error", "warn", "info", "debug", NULL
 static const struct option options[] = {
     {"campaign.single_operator", CHOICE, AT(campaign_single_operator), "no", 0, 0, NULL, yes_names, true,
      "whether the author of a campaign may approve it, and start it without approval"},
+    {"claims.code_valid_s", NUMBER, AT(claims_code_valid_s), "300", 30, 86400, "seconds", NULL, true,
+     "how long a claim code can be used"},
+    {"claims.transfer_valid_s", NUMBER, AT(claims_transfer_valid_s), "604800", 60, 31536000, "seconds", NULL, true,
+     "how long a person who asked for the device of another waits for an answer"},
     {"coap.bind", TEXT, AT(coap_bind), "0.0.0.0,::", 1, TEXT_MAX, NULL, NULL, false,
      "local addresses for devices, separated by commas"},
     {"coap.port", NUMBER, AT(coap_port), "5683", 0, 65535, "UDP port", NULL, false,

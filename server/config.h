@@ -24,7 +24,8 @@ enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_U
 /* Texts are ours and never NULL; a setting without value is "". */
 struct config {
     uint32_t campaign_single_operator; /* 0 or 1 */
-    char *coap_bind;                   /* comma list of addresses */
+    uint32_t claims_code_valid_s, claims_transfer_valid_s;
+    char *coap_bind; /* comma list of addresses */
     uint32_t coap_port, coap_port_alt;
     uint32_t coap_share_port; /* 0 or 1 */
     uint32_t device_offline_after_s;

@@ -257,7 +257,7 @@ static void admitted(struct http_request *r)
 
 void http_request_allowed(struct http_request *r)
 {
-    if (r->state == HTTP_REQUEST_ADMITTING)
+    if (r->state == HTTP_REQUEST_ADMITTING && route_reads_file(r->route))
         admitted(r);
     else
         r->route->handle(r);
@@ -266,20 +266,20 @@ void http_request_allowed(struct http_request *r)
 static void process_upload(struct http_request *r)
 {
     char text[96];
-    bool too_large;
-    const char *why = form_end(r->form, &r->body.fields, &r->file, &too_large);
+    unsigned status;
+    const char *why = form_end(r->form, &r->body.fields, &r->file, &status);
 
     r->form = NULL;
     r->body.is_form = true;
     if (why == NULL) {
         (void)json_object_del(r->body.fields, "access_token");
         r->route->handle(r);
-    } else if (too_large) {
+    } else if (status == 413) {
         (void)snprintf(text, sizeof(text), "The file is too large: at most %zu bytes are taken.",
                        r->file_max_bytes);
         respond_error(r, 413, text);
     } else {
-        respond_error(r, 400, why);
+        respond_error(r, status, why);
     }
 }
 

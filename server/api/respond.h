@@ -9,6 +9,8 @@
 
 #include "fleet/fleet.h"
 
+#define RESPOND_NO_COMPILER "compile is not supported by this server" /* the words are the contract's */
+
 struct http_request;
 
 void respond_json(struct http_request *r, unsigned status, json_t *body /* taken over */);

@@ -70,7 +70,14 @@ enum route_match route_find(const struct route **route, const char *method, cons
 
 size_t route_file_max_bytes(const struct route *route)
 {
-    return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
+    return route->handle == firmware_upload || route->handle == device_update || !route_reads_file(route)
+               ? MODULE_FILE_MAX_BYTES
+               : 0;
+}
+
+bool route_reads_file(const struct route *route)
+{
+    return route->handle != compile_refuse;
 }
 
 const char *route_param(const struct route *route, const struct target *target, const char *name)
