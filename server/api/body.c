@@ -33,7 +33,7 @@ const char *body_parse_form(struct body *b, struct MHD_Connection *connection, c
 {
     struct form *form = form_new(connection, 0);
     struct form_file file;
-    unsigned status;
+    bool too_large;
     const char *why;
 
     b->is_form = true;
@@ -41,7 +41,7 @@ const char *body_parse_form(struct body *b, struct MHD_Connection *connection, c
     if (form == NULL)
         return BODY_BAD_FORM;
     form_push(form, data, data_len);
-    why = form_end(form, &b->fields, &file, &status);
+    why = form_end(form, &b->fields, &file, &too_large);
     return why;
 }
 

@@ -97,10 +97,24 @@ static void on_found(void *arg, enum fleet_err err, const struct fleet_device *d
     fleet_upload_firmware(r->api->fleet, &r->actor, data, file->data_len, file->name, on_uploaded, r);
 }
 
+static bool is_source(const char *name)
+{
+    static const char *const endings[] = {".ino", ".cpp", ".c", ".h", ".hpp", ".properties"};
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot != NULL && i < sizeof(endings) / sizeof(endings[0]); i++) {
+        if (strcmp(dot, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 void device_flash(struct http_request *r)
 {
-    if (form_file_is_source(http_request_file(r)))
-        respond_error(r, 501, RESPOND_NO_COMPILER);
+    const struct form_file *file = http_request_file(r);
+
+    if (is_source(file->name))
+        respond_error(r, 501, "compile is not supported by this server");
     else /* first whether there is such a device: a file that is for nobody is not kept */
         fleet_get_device(r->api->fleet, &r->actor, http_request_device(r), on_found, r);
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "api/body.h"
-#include "api/respond.h"
 #include "api/target.h"
 #include "base/bytes.h"
 #include "base/mem.h"
@@ -25,24 +24,8 @@ struct form {
     bool in_file;    /* the part being gathered is the file */
     bool was_empty;  /* what came last was the beginning of a part, without content */
     const char *why; /* set at the first fault */
-    unsigned status; /* that goes with why */
-    bool broken;
+    bool broken, too_large;
 };
-
-static void refuse(struct form *f, const char *why, unsigned status)
-{
-    f->why = why;
-    f->status = status;
-}
-
-/* Only source code comes as several files. */
-static void refuse_second_file(struct form *f)
-{
-    if (form_file_is_source(&f->file))
-        refuse(f, RESPOND_NO_COMPILER, 501);
-    else
-        refuse(f, "The form has more than one file.", 400);
-}
 
 static void put(struct form *f, json_t *value)
 {
@@ -74,7 +57,7 @@ static void flush(struct form *f)
     value = json_stringn(f->value != NULL ? f->value : "", f->value_len);
     if (value == NULL || memchr(json_string_value(value), '\0', f->value_len) != NULL) {
         json_decref(value);
-        refuse(f, "A value of the form is not text in UTF-8.", 400);
+        f->why = "A value of the form is not text in UTF-8.";
         return;
     }
     put(f, value);
@@ -91,6 +74,12 @@ static void value_reset(struct form *f)
     f->value_len = 0;
 }
 
+static void refuse(struct form *f, const char *why, bool too_large)
+{
+    f->why = why;
+    f->too_large = too_large;
+}
+
 static void begin_part(struct form *f, const char *name, const char *file_name)
 {
     flush(f);
@@ -99,11 +88,11 @@ static void begin_part(struct form *f, const char *name, const char *file_name)
     if (f->why != NULL)
         return;
     if (!target_is_utf8(name) || (f->in_file && !target_is_utf8(file_name)))
-        refuse(f, "A name of the form is not text in UTF-8.", 400);
+        refuse(f, "A name of the form is not text in UTF-8.", false);
     else if (++f->count > BODY_FIELDS_MAX)
-        refuse(f, "The form has too many fields.", 400);
+        refuse(f, "The form has too many fields.", false);
     else if (f->in_file && f->file.field != NULL)
-        refuse_second_file(f);
+        refuse(f, "The form has more than one file.", false);
     if (f->why != NULL)
         return;
     if (!f->in_file) {
@@ -119,7 +108,7 @@ static void add_to_file(struct form *f, const char *data, size_t data_len)
     struct form_file *file = &f->file;
 
     if (data_len > f->file_max_bytes - file->data_len) {
-        refuse(f, "The file is too large.", 413);
+        refuse(f, "The file is too large.", true);
         return;
     }
     if (data_len > f->file_size - file->data_len) {
@@ -136,7 +125,7 @@ static void add_to_file(struct form *f, const char *data, size_t data_len)
 static void add_to_value(struct form *f, const char *data, size_t data_len)
 {
     if (data_len > BODY_MAX_BYTES - f->values_len) {
-        refuse(f, "A value of the form is too long.", 400);
+        refuse(f, "A value of the form is too long.", false);
         return;
     }
     f->value = mem_grow(f->value, f->value_len + data_len + 1, 1);
@@ -199,7 +188,7 @@ void form_push(struct form *f, const char *data, size_t data_len)
         f->broken = MHD_post_process(f->post, data, data_len) != MHD_YES;
 }
 
-const char *form_end(struct form *f, json_t **fields, struct form_file *file, unsigned *status)
+const char *form_end(struct form *f, json_t **fields, struct form_file *file, bool *too_large)
 {
     const char *why;
 
@@ -211,9 +200,9 @@ const char *form_end(struct form *f, json_t **fields, struct form_file *file, un
     if (!f->broken)
         flush(f);
     if (f->broken && f->why == NULL)
-        refuse(f, "The form is malformed or cut off (are its values percent-encoded?).", 400);
+        f->why = "The form is malformed or cut off (are its values percent-encoded?).";
     why = f->why;
-    *status = f->status;
+    *too_large = f->too_large;
     if (why == NULL) {
         *fields = f->fields;
         *file = f->file;
@@ -242,16 +231,4 @@ void form_file_deinit(struct form_file *file)
     free(file->name);
     free(file->data);
     *file = (struct form_file){0};
-}
-
-bool form_file_is_source(const struct form_file *file)
-{
-    static const char *const endings[] = {".ino", ".cpp", ".c", ".h", ".hpp", ".properties"};
-    const char *dot = file->name != NULL ? strrchr(file->name, '.') : NULL;
-
-    for (size_t i = 0; dot != NULL && i < sizeof(endings) / sizeof(endings[0]); i++) {
-        if (strcmp(dot, endings[i]) == 0)
-            return true;
-    }
-    return false;
 }

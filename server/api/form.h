@@ -29,12 +29,9 @@ struct form;
 struct form *form_new(struct MHD_Connection *connection, size_t file_max_bytes);
 void form_push(struct form *form, const char *data, size_t data_len);
 /* Frees form. NULL: fields, and file (zeroed when there was none), are the caller's. Else a sentence on what
- * is wrong with *status of the answer: 400, 413 for a file that is too large, 501 for several files of source
- * code; nothing is left to release. */
-must_check const char *form_end(struct form *form, json_t **fields, struct form_file *file, unsigned *status);
+ * is wrong, nothing is left to release, and *too_large tells a 413 from a 400. */
+must_check const char *form_end(struct form *form, json_t **fields, struct form_file *file, bool *too_large);
 void form_free(struct form *form); /* instead of form_end; NULL is fine */
 void form_file_deinit(struct form_file *file);
-/* By the ending of its name. */
-bool form_file_is_source(const struct form_file *file);
 
 #endif

@@ -266,20 +266,20 @@ void http_request_allowed(struct http_request *r)
 static void process_upload(struct http_request *r)
 {
     char text[96];
-    unsigned status;
-    const char *why = form_end(r->form, &r->body.fields, &r->file, &status);
+    bool too_large;
+    const char *why = form_end(r->form, &r->body.fields, &r->file, &too_large);
 
     r->form = NULL;
     r->body.is_form = true;
     if (why == NULL) {
         (void)json_object_del(r->body.fields, "access_token");
         r->route->handle(r);
-    } else if (status == 413) {
+    } else if (too_large) {
         (void)snprintf(text, sizeof(text), "The file is too large: at most %zu bytes are taken.",
                        r->file_max_bytes);
         respond_error(r, 413, text);
     } else {
-        respond_error(r, status, why);
+        respond_error(r, 400, why);
     }
 }
 
