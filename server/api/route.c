@@ -68,16 +68,16 @@ enum route_match route_find(const struct route **route, const char *method, cons
     return ROUTE_WRONG_METHOD;
 }
 
-size_t route_file_max_bytes(const struct route *route)
-{
-    return route->handle == firmware_upload || route->handle == device_update || !route_reads_file(route)
-               ? MODULE_FILE_MAX_BYTES
-               : 0;
-}
-
 bool route_reads_file(const struct route *route)
 {
     return route->handle != compile_refuse;
+}
+
+size_t route_file_max_bytes(const struct route *route)
+{
+    if (!route_reads_file(route))
+        return MODULE_FILE_MAX_BYTES;
+    return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
 }
 
 const char *route_param(const struct route *route, const struct target *target, const char *name)
