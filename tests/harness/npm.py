@@ -7,11 +7,14 @@ import json
 import os
 import pathlib
 import platform
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
 import threading
+import time
 
 from . import paths, processes
 from .waiting import wait_until
@@ -61,11 +64,12 @@ def _node():
     return str(brought) if platform.machine() == "x86_64" and brought.exists() else "node"
 
 
-def _environment(home):
+def _environment(home, **more):
     kept = {name: value for name, value in os.environ.items()
             if name in ("PATH", "LANG", "TMPDIR") or name.startswith("LC_")}
-    return {**kept, "HOME": str(home), "NODE_OPTIONS": f"--require={CLIENTS / 'loopback_only.js'}", "NO_COLOR": "1",
-            "FORCE_COLOR": "0", "CI": "true", "NODE_COMPILE_CACHE": str(installed().parent / "compiled")}
+    return {**kept, "HOME": str(home), "NODE_OPTIONS": f"--require={CLIENTS / 'loopback_only.js'} --require={CLIENTS / 'usb_device.js'}", "NO_COLOR": "1",
+            "FORCE_COLOR": "0", "CI": "true", "NODE_PATH": str(installed()), "NODE_COMPILE_CACHE": str(installed().parent / "compiled"),
+            **more}
 
 
 class Ran:
@@ -96,10 +100,36 @@ class ParticleCli:
     def _argv(self, words):
         return [_node(), str(installed() / self.package / "src" / "index.js"), *map(str, words)]
 
-    def run(self, *words, timeout_s=90):
-        ran = subprocess.run(self._argv(words), cwd=self.home, env=_environment(self.home), stdin=subprocess.DEVNULL,
-                             capture_output=True, text=True, timeout=timeout_s)
+    def run(self, *words, timeout_s=90, **environment):
+        ran = subprocess.run(self._argv(words), cwd=self.home, env=_environment(self.home, **environment),
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s)
         return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def refused(self, *words, says, **options):
+        ran = self.run(*words, **options)
+        assert ran.code not in (0, None) and says in ran.said, f"particle {' '.join(map(str, words))}: {ran}"
+        return ran
+
+    def at_terminal(self, *words, answers=(), deadline_s=60):
+        """What appeared on a terminal, and the exit code; answers: (what is asked, what is typed), in order."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.home)
+            argv = self._argv(words)
+            os.execvpe(argv[0], argv, {**_environment(self.home), "TERM": "dumb"})
+        seen, answers, until = b"", list(answers), time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            if select.select([terminal], [], [], 0.1)[0]:
+                try:
+                    seen += os.read(terminal, 65536)
+                except OSError:  # the other side is closed
+                    break
+            if answers and answers[0][0].encode() in seen:
+                os.write(terminal, answers.pop(0)[1].encode() + b"\r")
+        else:
+            os.kill(pid, signal.SIGKILL)
+        os.close(terminal)
+        return Ran(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode("utf-8", "replace"), "")
 
     def ok(self, *words, **options):
         ran = self.run(*words, **options)
@@ -126,6 +156,9 @@ class Running:
         with pipe:
             for line in pipe:
                 lines.append(_ANSI.sub("", line.decode("utf-8", "replace").rstrip("\r\n")))
+
+    def is_alive(self):
+        return self._process.poll() is None
 
     def said(self):
         return "\n".join(self.lines + self.errors)
@@ -156,15 +189,20 @@ class ApiJs:
         folder.mkdir(parents=True, exist_ok=True)
         self._node = Running([_node(), str(CLIENTS / "drive.js"), url], folder)
         self._seen = 0
+        self.auth = None  # the token that calls carry
 
     def _next(self):
-        line = wait_until(lambda: self._node.lines[self._seen:], lambda: f"an answer; {self._node.said()}", 90, every_s=0.01)[0]
+        def said():
+            assert self._node.is_alive() or self._node.lines[self._seen:], self._node.said()
+            return self._node.lines[self._seen:]
+
+        line = wait_until(said, lambda: f"an answer; {self._node.said()}", 60, every_s=0.01)[0]
         self._seen += 1
         return json.loads(line)
 
     def call(self, method, file=None, file_as="file", **args):
         """{"body", "status"} or {"error"}."""
-        line = {"call": method, "args": args}
+        line = {"call": method, "args": {**({"auth": self.auth} if self.auth else {}), **args}}
         if file is not None:
             line.update(file=str(file), **{"as": file_as})
         self._node.write(json.dumps(line))
@@ -175,9 +213,15 @@ class ApiJs:
         assert "error" not in answer, f"{method}: {answer}"
         return answer["body"]
 
+    def refused(self, method, status, **args):
+        """What the library makes of the error, with the server's sentence in it."""
+        answer = self.call(method, **args)
+        assert answer.get("error", {}).get("status") == status, f"{method}: {answer}"
+        return answer["error"]
+
     def stream(self, **options):
         """Opens the stream; from then on next_event is all that may be asked."""
-        self._node.write(json.dumps({"stream": options}))
+        self._node.write(json.dumps({"stream": {"auth": self.auth, **options}}))
         opened = self._next()
         assert opened == {"open": True}, opened
         return self

@@ -1,6 +1,6 @@
 // particle-api-js on a leash: `node drive.js URL`, then a line of JSON for each call on stdin.
-//   {"call": "getDevice", "args": {...}}           -> {"body": ..., "status": 200} or {"error": {"status", "body", "message"}}
-//   {"file": "path", "call": ..., "as": "file"}     puts the bytes of a file into args.file ("files" for flashDevice)
+//   {"call": "getDevice", "args": {...}}           -> {"body": ..., "status": 200} (bytes: base64) or {"error": {"status", "body", "message"}}
+//   {"file": "path", "call": ..., "as": "file"}     puts the bytes of a file into args.file, or into args.files
 //   {"stream": {...}}                              -> {"open": true}, then {"event": {...}} for each
 'use strict';
 const fs = require('fs');
@@ -19,7 +19,7 @@ async function stream(options) {
 }
 
 async function call(line) {
-	const args = line.args || {};
+	const args = line.args;
 	if (line.file) {
 		const bytes = fs.readFileSync(line.file);
 		if (line.as === 'files') {
@@ -28,8 +28,12 @@ async function call(line) {
 			args.file = bytes;
 		}
 	}
-	const { body, statusCode } = await particle[line.call](args);
-	say({ body, status: statusCode });
+	const answer = await particle[line.call](args);
+	if (Buffer.isBuffer(answer)) {
+		say({ body: answer.toString('base64') });
+	} else {
+		say({ body: answer.body, status: answer.statusCode });
+	}
 }
 
 readline.createInterface({ input: process.stdin }).on('line', (text) => {
