@@ -80,6 +80,8 @@ static const struct option options[] = {
      "this node's number; each node that shares the database has its own"},
     {"node.lease_s", NUMBER, AT(node_lease_s), "10", 3, 3600, "seconds", NULL, false,
      "a node that Redis has not heard of for so long counts as dead"},
+    {"product.release_needs_proof", CHOICE, AT(product_release_needs_proof), "no", 0, 0, NULL, yes_names,
+     true, "whether the firmware of a product is released only once one of its devices has run it"},
     {"session.expiry_s", NUMBER, AT(session_expiry_s), "2592000", 1, 315360000, "seconds", NULL, false,
      "a session without a record for this long ends"},
     {"session.file", TEXT, AT(session_file), "", 0, TEXT_MAX, NULL, NULL, false,

@@ -38,6 +38,7 @@ struct config {
     char *keys_ca_file, *keys_dir;
     enum log_level log_level;
     uint32_t node_id, node_lease_s;
+    uint32_t product_release_needs_proof; /* 0 or 1 */
     uint32_t session_expiry_s, session_max;
     char *session_file; /* "": in keys_dir */
     uint32_t store_hold_s, store_pool_size;

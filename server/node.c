@@ -99,6 +99,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .claim_code_valid_ms = (uint64_t)c->claims_code_valid_s * 1000,
         .transfer_valid_ms = (uint64_t)c->claims_transfer_valid_s * 1000,
         .node_id = c->node_id,
+        .release_needs_proof = c->product_release_needs_proof != 0,
     };
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/product_gate.h"
 #include "api/respond.h"
 #include "fleet/token.h"
 
@@ -80,7 +81,7 @@ static void on_actor(void *arg, enum fleet_err err, const struct fleet_actor *ac
         return;
     }
     r->actor = *actor;
-    http_request_allowed(r);
+    product_gate_pass(r);
 }
 
 void authenticate_and_handle(struct http_request *r, enum token_found found)

@@ -1,4 +1,4 @@
-/* POST /v1/device_claims: a code that a device shows us to become the actor's. */
+/* POST /v1/device_claims: a code that a device shows us to become the actor's; of a product: for its devices. */
 #include "api/handlers.h"
 
 #include <stdio.h>
@@ -37,5 +37,5 @@ static void on_created(void *arg, enum fleet_err err, const struct claim_code *c
 
 void claims_create(struct http_request *r)
 {
-    fleet_create_claim_code(r->api->fleet, &r->actor, 0, on_created, r);
+    fleet_create_claim_code(r->api->fleet, &r->actor, r->product_id, on_created, r);
 }

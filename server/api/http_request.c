@@ -461,12 +461,21 @@ const char *http_request_param(const struct http_request *r, const char *name)
 const char *http_request_device(struct http_request *r)
 {
     const char *text = http_request_param(r, "device");
+    char id_text[DEVICE_ID_TEXT_SIZE];
     struct device_id id;
+    int len;
 
-    if (!device_id_parse(&id, text, strlen(text)))
-        return text;
-    device_id_format(r->device_text, &id);
-    return r->device_text;
+    if (strchr(text, '/') != NULL) /* an escaped one: only the path itself says which product it is about */
+        return "";
+    if (device_id_parse(&id, text, strlen(text))) {
+        device_id_format(id_text, &id);
+        text = id_text;
+    }
+    if (r->product_id != 0)
+        len = snprintf(r->device_text, sizeof(r->device_text), "%d/%s", r->product_id, text);
+    else
+        len = snprintf(r->device_text, sizeof(r->device_text), "%s", text);
+    return (size_t)len < sizeof(r->device_text) ? r->device_text : "";
 }
 
 const char *http_request_query(const struct http_request *r, const char *name)

@@ -29,6 +29,7 @@ struct MHD_Response;
 #define HTTP_REQUEST_METHOD_SIZE 12
 #define HTTP_REQUEST_TOKEN_MAX 128
 #define HTTP_REQUEST_HEADERS_MAX 4
+#define HTTP_REQUEST_DEVICE_SIZE 80 /* `PRODUCT/DEVICE` */
 /* A body over BODY_MAX_BYTES is read up to here, so that the client is there to hear the 413. */
 #define HTTP_REQUEST_DRAIN_BYTES 1048576u
 #define HTTP_REQUEST_BODY_MS 30000   /* time for a whole body */
@@ -62,7 +63,8 @@ struct http_request {
     struct body body;          /* empty until received */
     char token[HTTP_REQUEST_TOKEN_MAX + 1];
     struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
-    char device_text[DEVICE_ID_TEXT_SIZE];
+    int product_id; /* of `:product` in the path, which the actor may ask this about; 0: the path has none */
+    char device_text[HTTP_REQUEST_DEVICE_SIZE];
     uint64_t started_ms;
     size_t file_max_bytes; /* of an upload; 0: it is none */
     struct form *form;     /* ours, of an upload while RECEIVING */
@@ -99,15 +101,16 @@ must_check bool http_request_send(struct http_request *r); /* ANSWERED: hands th
 void http_request_suspend(struct http_request *r);         /* WORKING without an answer: to WAITING */
 /* libmicrohttpd is done with it: frees it, or leaves that to the query under way. */
 void http_request_release(struct http_request *r);
-/* For authenticate.c: r->actor may ask this. */
+/* For authenticate.c and product_gate.c: r->actor may ask this. */
 void http_request_allowed(struct http_request *r);
 /* The server closes: answers 503 now, and the query's own answer is dropped. */
 void http_request_abandon(struct http_request *r);
 
 /* For handlers. */
-/* The segment that stands for `:name` in the route's pattern, which has one. */
+/* The segment that stands for `:name` in the route's pattern; NULL when that has none. */
 const char *http_request_param(const struct http_request *r, const char *name);
-/* A device named in the path: ids in lower case, as the fleet keeps them. */
+/* A device named in the path, as the fleet looks for one: ids in lower case; under a product
+ * `PRODUCT/DEVICE`, with its id. "" when it can be none. */
 const char *http_request_device(struct http_request *r);
 const char *http_request_query(const struct http_request *r, const char *name); /* NULL when absent */
 /* The file of a multipart body, on routes that take one; its values are in body as always. NULL: there is

@@ -73,6 +73,16 @@ static void respond_unknown_device(struct http_request *r, unsigned status, cons
     respond_json(r, status, json_pack("{sbssss}", "ok", 0, "error", error, "info", UNKNOWN_DEVICE_INFO));
 }
 
+bool respond_extra_files(struct http_request *r)
+{
+    const struct form_file *file = http_request_file(r);
+
+    if (file == NULL || file->more == 0)
+        return false;
+    respond_error(r, 400, "The form has more than one file.");
+    return true;
+}
+
 void respond_device_err(struct http_request *r, enum fleet_err err, const char *why)
 {
     bool has_why = why != NULL && why[0] != '\0';

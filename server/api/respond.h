@@ -5,6 +5,7 @@
 #define CYAN_API_RESPOND_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "fleet/fleet.h"
@@ -25,6 +26,8 @@ void respond_no_content(struct http_request *r); /* 204 */
 void respond_error(struct http_request *r, unsigned status, const char *error);
 /* `NAME` + what, as in: `per_page` must be ... */
 void respond_bad_field(struct http_request *r, const char *field, const char *what);
+/* 400 when a form brought more files than one; then true. */
+bool respond_extra_files(struct http_request *r);
 /* An error of the fleet about a device. why: NULL or "" for the usual words. */
 void respond_device_err(struct http_request *r, enum fleet_err err, const char *why);
 void respond_away(struct http_request *r);  /* 503, Retry-After: 1 */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "fleet/product_import.h"
 #include "module/module_file.h"
 
 /* Moves *pattern past its next part; NULL at the end. */
@@ -77,7 +78,12 @@ size_t route_file_max_bytes(const struct route *route)
 {
     if (!route_reads_file(route))
         return MODULE_FILE_MAX_BYTES;
-    return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
+    if (route->handle == product_devices_import)
+        return IMPORT_FILE_MAX_BYTES;
+    return route->handle == firmware_upload || route->handle == product_firmware_upload ||
+                   route->handle == device_update || route->handle == product_device_update
+               ? MODULE_FILE_MAX_BYTES
+               : 0;
 }
 
 const char *route_param(const struct route *route, const struct target *target, const char *name)

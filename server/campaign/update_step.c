@@ -120,7 +120,7 @@ static void follow(struct update_run *run, const char *said)
     else if (!strcmp(said, "gone"))
         run->e->fenced->value++;
     else if (device && !strcmp(said, "force"))
-        (void)device_force_updates(device);
+        (void)device_force_updates(device, true);
     else if (device && !strcmp(said, "disabled"))
         (void)device_tell_update_pending(device);
     run_leave(run);

@@ -17,9 +17,10 @@ enum fleet_policy { FLEET_REFUSE, FLEET_QUARANTINE, FLEET_ENROL };
 struct fleet_settings {
     uint64_t claim_code_valid_ms, transfer_valid_ms;
     enum fleet_policy unknown;
-    uint32_t hold_ms;       /* how long an acknowledgement may wait for Postgres (store.hold_s) */
-    uint64_t events_keep_s; /* older events are deleted, in small batches */
-    uint32_t node_id;       /* which of the nodes this is; stays as it was at the start */
+    uint32_t hold_ms;         /* how long an acknowledgement may wait for Postgres (store.hold_s) */
+    uint64_t events_keep_s;   /* older events are deleted, in small batches */
+    uint32_t node_id;         /* which of the nodes this is; stays as it was at the start */
+    bool release_needs_proof; /* a product's firmware is released once one of its devices has run it */
 };
 
 struct firmware_cache;
