@@ -4,7 +4,6 @@
 ALTER TABLE claim_code ADD COLUMN product_id integer REFERENCES product ON DELETE CASCADE; -- NULL: good for every device
 CREATE INDEX claim_code_user ON claim_code (user_id, expires_at);
 CREATE INDEX claim_code_expires ON claim_code (expires_at);
-CREATE INDEX device_serial_number ON device (serial_number) WHERE serial_number IS NOT NULL;
 
 -- digest: of the code, which is shown once and kept nowhere. most: unused codes a person may have; wait_s: not NULL when there
 -- are that many, until one of them expires. devices: a JSON array of the ids of theirs. The same digest again is the same code.
