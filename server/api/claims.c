@@ -1,4 +1,5 @@
-/* POST /v1/device_claims: a code that a device shows us to become the actor's; of a product: for its devices. */
+/* POST /v1/device_claims: a code that a device shows us to become the actor's; of a product: for its devices.
+ */
 #include "api/handlers.h"
 
 #include <stdio.h>

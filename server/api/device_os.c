@@ -1,5 +1,5 @@
-/* /v1/device-os/versions and /v1/build_targets: which Device OS there is. The former are the system parts of published
- * releases; of the latter there are none, since nothing is compiled here. */
+/* /v1/device-os/versions and /v1/build_targets: which Device OS there is. The former are the system parts of
+ * published releases; of the latter there are none, since nothing is compiled here. */
 #include "api/handlers.h"
 
 #include <stdlib.h>
@@ -90,7 +90,8 @@ static void list(struct http_request *r, const char *version)
 {
     struct listing *listing = http_request_scratch(r, sizeof(*listing));
 
-    *listing = (struct listing){.platform_id = -1, .page = 1, .per_page = PER_PAGE_DEFAULT, .version = version};
+    *listing =
+        (struct listing){.platform_id = -1, .page = 1, .per_page = PER_PAGE_DEFAULT, .version = version};
     if (read_number(r, "platform_id", 0, PLATFORM_MAX, &listing->platform_id) &&
         read_number(r, "page", 1, SYSTEM_VERSIONS_MAX, &listing->page) &&
         read_number(r, "per_page", 1, SYSTEM_VERSIONS_MAX, &listing->per_page))

@@ -1,5 +1,5 @@
-/* /v1/transfers: who asks whom for which device, and what the owner says to it. They begin with POST /v1/devices
- * (device.c). */
+/* /v1/transfers: who asks whom for which device, and what the owner says to it. They begin with POST
+ * /v1/devices (device.c). */
 #include "api/handlers.h"
 
 #include <string.h>

@@ -1,11 +1,12 @@
 /* claim_code.h: codes by which a device becomes a person's: the person gets one from us and gives it to the
- * device, which shows it in the event `spark/device/claim/code` (device-protocol 4.10). Only its hash is kept. */
+ * device, which shows it in the event `spark/device/claim/code` (device-protocol 4.10). Only its hash is
+ * kept. */
 #ifndef CYAN_FLEET_CLAIM_CODE_H
 #define CYAN_FLEET_CLAIM_CODE_H
 
 #include "fleet/fleet.h"
 
-#define CLAIM_CODE_LEN 63         /* what a device stores */
+#define CLAIM_CODE_LEN 63          /* what a device stores */
 #define CLAIM_CODES_MAX_UNUSED 100 /* of one person at a time */
 
 struct claim_code {

@@ -11,8 +11,11 @@ struct system_version {
     int version;           /* as module headers have it */
     const char *platforms; /* JSON array of numbers */
 };
-/* Newest first, at most SYSTEM_VERSIONS_MAX; borrowed, valid during the callback. From the loop, exactly once. */
-typedef void system_versions_fn(void *arg, enum fleet_err err, const struct system_version *rows, size_t count);
-void fleet_list_system_versions(struct fleet *f, int platform_id /* -1: any */, system_versions_fn *done, void *arg);
+/* Newest first, at most SYSTEM_VERSIONS_MAX; borrowed, valid during the callback. From the loop, exactly
+ * once. */
+typedef void system_versions_fn(void *arg, enum fleet_err err, const struct system_version *rows,
+                                size_t count);
+void fleet_list_system_versions(struct fleet *f, int platform_id /* -1: any */, system_versions_fn *done,
+                                void *arg);
 
 #endif

@@ -54,7 +54,9 @@ static void on_asked(void *arg, enum pg_err err, const struct pg_result *result)
     const char *id = NULL;
     if (ferr == FLEET_OK) {
         const char *code = pg_value(result, 0, 0);
-        why = !strcmp(code, "denied") ? TRANSFER_DENIED_BEFORE : !strcmp(code, "many") ? TRANSFER_TOO_MANY : 0;
+        why = !strcmp(code, "denied") ? TRANSFER_DENIED_BEFORE
+              : !strcmp(code, "many") ? TRANSFER_TOO_MANY
+                                      : 0;
         ferr = why ? FLEET_CONFLICT : device_get_code(code);
         id = pg_is_null(result, 0, 1) ? NULL : pg_value(result, 0, 1);
     }
@@ -87,7 +89,8 @@ static void on_decided(void *arg, enum pg_err err, const struct pg_result *resul
     struct transfer_wait wait = wait_end(arg);
     enum fleet_err ferr = fleet_err_of(err, result, "decide_transfer");
     if (ferr == FLEET_OK)
-        ferr = !strcmp(pg_value(result, 0, 0), "over") ? FLEET_CONFLICT : device_get_code(pg_value(result, 0, 0));
+        ferr = !strcmp(pg_value(result, 0, 0), "over") ? FLEET_CONFLICT
+                                                       : device_get_code(pg_value(result, 0, 0));
     wait.decided(wait.arg, ferr);
 }
 
@@ -121,6 +124,6 @@ void fleet_list_transfers(struct fleet *f, const struct fleet_actor *actor, tran
     struct transfer_wait *wait = wait_new(arg);
     struct fleet_number user;
     wait->listed = done;
-    pg_exec(f->pg, &list_transfers, (struct pg_param[]){fleet_int(&user, actor->user_id)}, fleet_patience_ms(f),
-            PG_RETRY, on_listed, wait);
+    pg_exec(f->pg, &list_transfers, (struct pg_param[]){fleet_int(&user, actor->user_id)},
+            fleet_patience_ms(f), PG_RETRY, on_listed, wait);
 }

@@ -14,8 +14,8 @@
 #define TRANSFER_ID_TEXT_SIZE DEVICE_ID_TEXT_SIZE /* 24 hex digits, as a device has */
 
 enum transfer_refusal { TRANSFER_DENIED_BEFORE = 1, TRANSFER_TOO_MANY };
-/* id: NULL when the device belongs to the actor now: nobody owned it, or the actor did. why: of FLEET_CONFLICT,
- * else 0. */
+/* id: NULL when the device belongs to the actor now: nobody owned it, or the actor did. why: of
+ * FLEET_CONFLICT, else 0. */
 typedef void transfer_asked_fn(void *arg, enum fleet_err err, const char *id, enum transfer_refusal why);
 /* Asking again while it is open gives the same id. */
 void fleet_ask_transfer(struct fleet *f, const struct fleet_actor *actor, const struct device_id *device,
@@ -29,8 +29,8 @@ typedef void transfer_decided_fn(void *arg, enum fleet_err err);
 void fleet_decide_transfer(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                            enum transfer_decision decision, transfer_decided_fn *done, void *arg);
 
-/* JSON array of {"id", "device_id", "device_name", "from", "to", "incoming", "asked_at", "expires_at"}, times in
- * Unix ms, newest first, at most 1000: what is open and from or to the actor. */
+/* JSON array of {"id", "device_id", "device_name", "from", "to", "incoming", "asked_at", "expires_at"}, times
+ * in Unix ms, newest first, at most 1000: what is open and from or to the actor. */
 typedef void transfers_fn(void *arg, enum fleet_err err, const char *transfers);
 void fleet_list_transfers(struct fleet *f, const struct fleet_actor *actor, transfers_fn *done, void *arg);
 

@@ -2,12 +2,14 @@
 answer, nothing runs twice, and everybody gets a word within bounds."""
 
 import asyncio
+import concurrent.futures
 import random
 
 import pytest
 
 from harness.balancer import Balancer
 from harness.calls import ask_at_once, check_answers, mixed_calls
+from harness.swarm import mixed_value
 from harness.waiting import wait_until
 
 DEVICES, CALLS = 100, 1000
@@ -47,6 +49,33 @@ def test_all_at_once(cyand, new_swarm):
     assert {call.status for call in calls} == {200}
     check_answers(calls, swarm)
     assert swarm.finish()["protocol_errors"] == {}
+
+
+def test_one_device_runs_one_at_a_time_in_the_order_they_came(cyand, new_swarm):
+    swarm = new_swarm(cyand, file=[{"id": "e00fce681122334455667788", "platform": "boron", "system_version": 6200}])
+    swarm.wait_connected(1)
+    device, = swarm.online()
+    rest = cyand.rest()
+    wait_until(lambda: "slow" in rest.device(device)["functions"], "it is described")
+    names = ["slow", "mix", "anInt", "mixTwo", "slow", "aString", "mix", "aBool", "mixTwo"]
+    for turn in range(2):
+        first = len(swarm.notices)
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as people:
+            asked = []
+            for name in names:
+                before = cyand.metrics().sum("cyan_questions_total")
+                if name.startswith("a"):
+                    asked.append(people.submit(rest.get, f"/v1/devices/{device}/{name}"))
+                else:
+                    asked.append(people.submit(rest.post, f"/v1/devices/{device}/{name}", {"arg": str(500 + turn)}))
+                # the next one comes when this one has come
+                wait_until(lambda: cyand.metrics().sum("cyan_questions_total") > before, "it waits for the device", every_s=0.005)
+            assert [one.result().status for one in asked] == [200] * len(names), [one.result() for one in asked]
+        ran = [notice["name"] for notice in swarm.notices[first:] if notice["event"] in ("function", "variable")]
+        assert ran == names
+        results = [one.result().json.get("return_value") for one in asked]
+        assert results[0] == results[4] == 500 + turn and results[1] == mixed_value(device, "mix", str(500 + turn))
+    assert swarm.finish()["protocol_errors"] == {}, "none came while another ran"
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

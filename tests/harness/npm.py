@@ -2,6 +2,7 @@
 without a way to any other machine."""
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ def _cache():
     return root / "cyan" / "interop-clients"
 
 
+@functools.lru_cache(None)
 def installed():
     """The node_modules of what package-lock.json names. One process installs, the others wait for it."""
     said = b"".join((CLIENTS / name).read_bytes() for name in ("package.json", "package-lock.json", ".npmrc"))

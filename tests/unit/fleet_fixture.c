@@ -126,8 +126,11 @@ static struct fleet_actor actor(const char *name, enum fleet_role role)
 int fleet_fixture_setup(void **state)
 {
     struct fleet_fixture *fx = calloc(1, sizeof *fx);
-    struct fleet_settings settings = {.unknown = FLEET_REFUSE, .hold_ms = 60000, .events_keep_s = 604800,
-                                      .claim_code_valid_ms = 300000, .transfer_valid_ms = 604800000};
+    struct fleet_settings settings = {.unknown = FLEET_REFUSE,
+                                      .hold_ms = 60000,
+                                      .events_keep_s = 604800,
+                                      .claim_code_valid_ms = 300000,
+                                      .transfer_valid_ms = 604800000};
     current = fx;
     fleet_script(
         "TRUNCATE device, device_key, device_module, device_module_history, device_vitals, "

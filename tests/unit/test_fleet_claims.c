@@ -1,4 +1,5 @@
-/* test_fleet_claims.c: claim codes, transfers from person to person, serial numbers, versions of Device OS. */
+/* test_fleet_claims.c: claim codes, transfers from person to person, serial numbers, versions of Device OS.
+ */
 #include "fleet_fixture.h"
 
 #include <stdio.h>
@@ -65,23 +66,26 @@ static void test_a_code_claims_a_device(void **state)
     struct coded c = create_code(fx, &fx->owner, 0);
     assert_int_equal(c.err, FLEET_OK);
     assert_int_equal(strlen(c.text), 63);
-    assert_int_equal(
-        strspn(c.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"), 63);
+    assert_int_equal(strspn(c.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"), 63);
     assert_string_equal(c.devices, "[\"e00fce680000000000000001\", \"e00fce680000000000000002\"]");
     assert_string_not_equal(create_code(fx, &fx->owner, 0).text, c.text);
     char sql[300];
-    snprintf(sql, sizeof sql,
-             "SELECT count(*) FROM claim_code WHERE sha256 = sha256('%s') AND expires_at > now() + '4 minutes'",
-             c.text);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT count(*) FROM claim_code WHERE sha256 = sha256('%s') AND expires_at > now() + '4 minutes'",
+        c.text);
     assert_string_equal(fleet_sql(sql), "1");
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM audit a, claim_code c WHERE a::text LIKE '%%%.20s%%' OR"
-                              " c::text LIKE '%%%.20s%%'", c.text, c.text);
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM audit a, claim_code c WHERE a::text LIKE '%%%.20s%%' OR"
+             " c::text LIKE '%%%.20s%%'",
+             c.text, c.text);
     assert_string_equal(fleet_sql(sql), "0"); /* shown once, kept nowhere */
     show_code(fx, 3, c.text);
     assert_string_equal(fleet_get_id(fx, 3).owner, "olive");
     assert_int_equal(fx->published, 1);
-    assert_string_equal(fleet_sql("SELECT string_agg(action, ' ' ORDER BY id) FROM audit WHERE action LIKE '%claim%'"),
-                        "device.claim device.claim claim_code.create claim_code.create device.claim");
+    assert_string_equal(
+        fleet_sql("SELECT string_agg(action, ' ' ORDER BY id) FROM audit WHERE action LIKE '%claim%'"),
+        "device.claim device.claim claim_code.create claim_code.create device.claim");
 }
 
 static void test_codes_are_bounded_and_swept(void **state)
@@ -108,7 +112,8 @@ static void test_a_code_of_a_product_is_good_for_its_devices_only(void **state)
     struct fleet_fixture *fx = *state;
     fleet_enrol(fx, 1);
     fleet_enrol(fx, 2);
-    fleet_script("DELETE FROM product; INSERT INTO product (id, slug, name, platform_id) VALUES (1234, 'kettle', 'Kettle', 13);"
+    fleet_script("DELETE FROM product; INSERT INTO product (id, slug, name, platform_id) VALUES (1234, "
+                 "'kettle', 'Kettle', 13);"
                  " UPDATE device SET in_product = 1234 WHERE id = '\\xe00fce680000000000000002'");
     struct coded c = create_code(fx, &fx->owner, 1234);
     show_code(fx, 1, c.text);
@@ -161,8 +166,8 @@ static void on_decided(void *arg, enum fleet_err err)
     d->err = err;
 }
 
-static enum fleet_err decide(struct fleet_fixture *fx, const struct fleet_actor *who, const struct device_id *id,
-                             enum transfer_decision decision)
+static enum fleet_err decide(struct fleet_fixture *fx, const struct fleet_actor *who,
+                             const struct device_id *id, enum transfer_decision decision)
 {
     struct decided d = {0};
     fleet_decide_transfer(fx->fleet, who, id, decision, on_decided, &d);
@@ -202,7 +207,8 @@ static void test_an_owner_accepts(void **state)
     assert_true(a.has_id);
     struct asked again = ask(fx, &fx->other_owner, 1);
     assert_true(device_id_equal(&a.id, &again.id));
-    assert_non_null(strstr(list(fx, &fx->owner).text, "\"from\" : \"olive\", \"to\" : \"otto\", \"incoming\" : true"));
+    assert_non_null(
+        strstr(list(fx, &fx->owner).text, "\"from\" : \"olive\", \"to\" : \"otto\", \"incoming\" : true"));
     assert_non_null(strstr(list(fx, &fx->other_owner).text, "\"incoming\" : false"));
     assert_string_equal(list(fx, &fx->operator).text, "[]");
     assert_int_equal(decide(fx, &fx->other_owner, &a.id, TRANSFER_ACCEPT), FLEET_FORBIDDEN);
@@ -213,9 +219,11 @@ static void test_an_owner_accepts(void **state)
     assert_string_equal(fleet_get_id(fx, 1).owner, "otto");
     assert_int_equal(decide(fx, &fx->owner, &a.id, TRANSFER_DENY), FLEET_CONFLICT);
     assert_string_equal(list(fx, &fx->owner).text, "[]");
-    assert_string_equal(fleet_sql("SELECT string_agg(actor || ':' || action || ':' || (before ->> 'owner') || ':' ||"
-                                  " coalesce(after ->> 'owner', ''), ' ' ORDER BY id) FROM audit WHERE action LIKE 'transfer%'"),
-                        "otto:transfer.ask:olive: olive:transfer.accept:olive:otto");
+    assert_string_equal(
+        fleet_sql(
+            "SELECT string_agg(actor || ':' || action || ':' || (before ->> 'owner') || ':' ||"
+            " coalesce(after ->> 'owner', ''), ' ' ORDER BY id) FROM audit WHERE action LIKE 'transfer%'"),
+        "otto:transfer.ask:olive: olive:transfer.accept:olive:otto");
 }
 
 static void test_an_owner_denies(void **state)
@@ -224,7 +232,7 @@ static void test_an_owner_denies(void **state)
     fleet_enrol(fx, 1);
     claim(fx, 1);
     struct asked a = ask(fx, &fx->other_owner, 1);
-    assert_int_equal(decide(fx, &fx->operator, &a.id, TRANSFER_DENY), FLEET_OK);
+    assert_int_equal(decide(fx, &fx->operator, & a.id, TRANSFER_DENY), FLEET_OK);
     assert_string_equal(fleet_get_id(fx, 1).owner, "olive");
     a = ask(fx, &fx->other_owner, 1); /* no is no, for as long as a request waits */
     assert_int_equal(a.err, FLEET_CONFLICT);
@@ -245,7 +253,8 @@ static void test_transfers_end_by_themselves(void **state)
                  gone = ask(fx, &fx->other_owner, 3);
     assert_int_equal(decide(fx, &fx->other_owner, &withdrawn.id, TRANSFER_WITHDRAW), FLEET_OK);
     assert_int_equal(decide(fx, &fx->owner, &withdrawn.id, TRANSFER_ACCEPT), FLEET_CONFLICT);
-    fleet_script("UPDATE device_transfer SET expires_at = now() WHERE device_id = '\\xe00fce680000000000000002'");
+    fleet_script(
+        "UPDATE device_transfer SET expires_at = now() WHERE device_id = '\\xe00fce680000000000000002'");
     assert_int_equal(decide(fx, &fx->owner, &expired.id, TRANSFER_ACCEPT), FLEET_CONFLICT);
     struct asked renewed = ask(fx, &fx->other_owner, 2);
     assert_int_equal(renewed.err, FLEET_OK);
@@ -267,9 +276,11 @@ static void test_transfers_are_bounded(void **state)
     fleet_enrol(fx, 1);
     claim(fx, 1);
     snprintf(sql, sizeof sql,
-             "WITH u AS (INSERT INTO users (name, role) SELECT 'u' || i, 'owner' FROM generate_series(1, 10) i RETURNING id)"
+             "WITH u AS (INSERT INTO users (name, role) SELECT 'u' || i, 'owner' FROM generate_series(1, 10) "
+             "i RETURNING id)"
              " INSERT INTO device_transfer (id, device_id, from_id, to_id, expires_at) SELECT"
-             " substr(sha256(u.id::text::bytea), 1, 12), '\\xe00fce680000000000000001', %lld, u.id, now() + '1 day' FROM u",
+             " substr(sha256(u.id::text::bytea), 1, 12), '\\xe00fce680000000000000001', %lld, u.id, now() + "
+             "'1 day' FROM u",
              (long long)fx->owner.user_id);
     fleet_script(sql);
     struct asked a = ask(fx, &fx->other_owner, 1);
@@ -356,15 +367,21 @@ static struct versions versions(struct fleet_fixture *fx, int platform_id)
 static void test_system_versions_are_those_of_published_releases(void **state)
 {
     struct fleet_fixture *fx = *state;
-    fleet_script("TRUNCATE release, module_binary, module_content CASCADE;"
-                 " INSERT INTO module_content (sha256, data) VALUES (sha256('x'), 'x');"
-                 " INSERT INTO module_binary (platform_id, func, idx, version, sha256, size_bytes, uploaded_by, status) VALUES"
-                 " (12, 4, 1, 6200, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 6200, sha256('x'), 1, 'ada', 'active'),"
-                 " (13, 4, 1, 5501, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 4200, sha256('x'), 1, 'ada', 'withdrawn'),"
-                 " (13, 5, 1, 7, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 3302, sha256('x'), 1, 'ada', 'active');"
-                 " INSERT INTO release (name, state, created_by) VALUES ('now', 'published', 'ada'), ('soon', 'draft', 'ada');"
-                 " INSERT INTO release_module (release_id, module_id, role) SELECT r.id, m.id, 'target' FROM release r,"
-                 " module_binary m WHERE r.name = CASE WHEN m.version = 3302 THEN 'soon' ELSE 'now' END");
+    fleet_script(
+        "TRUNCATE release, module_binary, module_content CASCADE;"
+        " INSERT INTO module_content (sha256, data) VALUES (sha256('x'), 'x');"
+        " INSERT INTO module_binary (platform_id, func, idx, version, sha256, size_bytes, uploaded_by, "
+        "status) VALUES"
+        " (12, 4, 1, 6200, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 6200, sha256('x'), 1, 'ada', "
+        "'active'),"
+        " (13, 4, 1, 5501, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 4200, sha256('x'), 1, 'ada', "
+        "'withdrawn'),"
+        " (13, 5, 1, 7, sha256('x'), 1, 'ada', 'active'), (13, 4, 1, 3302, sha256('x'), 1, 'ada', 'active');"
+        " INSERT INTO release (name, state, created_by) VALUES ('now', 'published', 'ada'), ('soon', "
+        "'draft', 'ada');"
+        " INSERT INTO release_module (release_id, module_id, role) SELECT r.id, m.id, 'target' FROM release "
+        "r,"
+        " module_binary m WHERE r.name = CASE WHEN m.version = 3302 THEN 'soon' ELSE 'now' END");
     assert_string_equal(versions(fx, -1).text, "6.2.0 6200 [12, 13];5.5.0 5501 [13];");
     assert_string_equal(versions(fx, 12).text, "6.2.0 6200 [12];");
     assert_string_equal(versions(fx, 6).text, "");
