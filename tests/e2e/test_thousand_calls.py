@@ -104,7 +104,8 @@ def test_devices_drop_out_and_return_meanwhile(new_cyand, new_swarm, redis, node
         assert set(statuses) <= {200, 408, 429}, statuses
         assert statuses[200] > CALLS / 2, statuses
         check_answers(calls, swarm)
-        wait_until(lambda: len(swarm.online()) == DEVICES, lambda: f"all are back: {swarm.said()}", 60)
+        wait_until(lambda: all(device["state"] == "online" for device in swarm.status()["devices"]),
+                   lambda: f"all are back: {swarm.said()}", 60, every_s=0.5)
         calm = mixed_calls(swarm.online(), 5 * DEVICES)
         assert set(ask_at_once(calm, [server.http_port for server in servers], servers[0].rest().token)) == {200}, calm
         check_answers(calm, swarm)

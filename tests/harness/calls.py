@@ -80,6 +80,7 @@ def ask_at_once(calls, ports, token, meanwhile=None):
 def check_answers(calls, swarm):
     """Each answered function has its own result, and its device ran it once; each read value is one that the device gave, and
     given to one reader. A call that got no answer ran at most once."""
+    swarm.status()  # what it told before has been read
     ran, given = collections.Counter(), collections.Counter()
     for notice in list(swarm.notices):
         if notice["event"] == "function":
