@@ -50,8 +50,8 @@ static void respond_page(struct http_request *r, const struct system_version *ro
     for (size_t i = first; i < end; i++)
         (void)json_array_append_new(list, version_json(&rows[i]));
     respond_json(r, 200,
-                 json_pack("{sos{sIsIsI}}", "versions", list, "meta", "page", (json_int_t)listing->page,
-                           "total_pages",
+                 json_pack("{sos{sIsIsIsI}}", "versions", list, "meta", "page", (json_int_t)listing->page,
+                           "per_page", (json_int_t)listing->per_page, "total_pages",
                            (json_int_t)((count + (size_t)listing->per_page - 1) / (size_t)listing->per_page),
                            "total_records", (json_int_t)count));
 }
@@ -105,7 +105,7 @@ void device_os_list(struct http_request *r)
 
 void device_os_read(struct http_request *r)
 {
-    list(r, http_request_param(r, "version"));
+    list(r, http_request_param(r, "os_version"));
 }
 
 void build_targets_list(struct http_request *r)

@@ -41,7 +41,7 @@ static const struct route routes[] = {
     {"POST", "/v1/campaigns/:campaign/stages/:stage/widen", ROUTE_OPERATOR, "campaigns:manage",
      campaign_stage_widen},
     {"GET", "/v1/device-os/versions", ROUTE_OWNER, "device_os:list", device_os_list},
-    {"GET", "/v1/device-os/versions/:version", ROUTE_OWNER, "device_os:get", device_os_read},
+    {"GET", "/v1/device-os/versions/:os_version", ROUTE_OWNER, "device_os:get", device_os_read},
     {"POST", "/v1/device_claims", ROUTE_OWNER, "device_claims:create", claims_create},
     {"GET", "/v1/devices", ROUTE_OWNER, "devices:list", devices_list},
     {"POST", "/v1/devices", ROUTE_OWNER, "devices:claim", device_claim},
