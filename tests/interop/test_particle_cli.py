@@ -232,6 +232,17 @@ def test_the_doctor_gives_a_device_new_keys(world, tmp_path, new_swarm, package)
     wait_until(lambda: world.ana.device(device)["connected"], "the server has seen it")
 
 
+def test_a_device_is_told_where_its_server_is(world, tmp_path):
+    cli = world.cli(tmp_path)
+    flash, blob = tmp_path / "home" / "flash", tmp_path / "home" / "server.der"
+    flash.write_bytes(b"\xff" * 8192)
+    world.cyand.command("keygen", "--export", blob, "--address", "127.0.0.1:5683")
+    usb = f"{new_device_id()} boron {flash}"
+    assert "New keys in place" in cli.ok("keys", "server", "server.der", USB_DEVICE=usb).out
+    assert flash.read_bytes()[3298:3298 + 320] == blob.read_bytes()
+    assert "127.0.0.1:5683" in cli.ok("keys", "address", USB_DEVICE=usb).out
+
+
 @both
 def test_a_light_is_made_to_blink(world, tmp_path, package):
     cli = world.cli(tmp_path, package)
