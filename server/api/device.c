@@ -12,6 +12,8 @@
 #include "fleet/device_change.h"
 #include "fleet/transfer.h"
 
+#define ASK_AGAIN_S "3600" /* what is open waits for people */
+
 static void on_read(void *arg, enum fleet_err err, const struct fleet_device *device)
 {
     struct http_request *r = arg;
@@ -56,10 +58,12 @@ static void on_claimed(void *arg, enum fleet_err err, const struct fleet_device 
 
 static void respond_not_asked(struct http_request *r, enum transfer_refusal why)
 {
-    if (why == TRANSFER_TOO_MANY)
+    if (why == TRANSFER_TOO_MANY) {
+        http_request_add_header(r, "Retry-After", ASK_AGAIN_S);
         respond_error(r, 429, "Too many requests for transfers are open already.");
-    else
+    } else {
         respond_forbidden(r, "The owner has turned down your request for this device.");
+    }
 }
 
 static void on_asked(void *arg, enum fleet_err err, const char *id, enum transfer_refusal why)
