@@ -8,7 +8,7 @@
 #include "api/respond.h"
 #include "fleet/claim_code.h"
 
-static void respond_too_many(struct http_request *r, uint32_t wait_s)
+static void respond_full(struct http_request *r, uint32_t wait_s)
 {
     char text[12];
 
@@ -23,7 +23,7 @@ static void on_created(void *arg, enum fleet_err err, const struct claim_code *c
     json_t *devices;
 
     if (err == FLEET_CONFLICT) {
-        respond_too_many(r, wait_s);
+        respond_full(r, wait_s);
         return;
     }
     if (err != FLEET_OK) {
