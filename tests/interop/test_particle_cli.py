@@ -129,6 +129,8 @@ def test_functions_and_variables(world, tmp_path, package):
     assert cli.ok("call", GARDEN.upper(), "mix").out.strip() == str(mixed_value(GARDEN, "mix", ""))
     assert cli.ok("get", "kitchen", "temperature").out.strip() == "20.0625"
     cli.refused("call", "kitchen", "nosuch", "x", says="Function `nosuch` not found")
+    if package == OLD:
+        return
     cli.refused("call", "nosuch", "mix", "x", says="not found")
     everywhere = cli.ok("get", "all", "temperature").out
     assert f"{KITCHEN}, 20.0625" in everywhere and f"{GARDEN}, 20.125" in everywhere
@@ -259,16 +261,21 @@ def test_devices_of_a_product(world, tmp_path, package):
     product = world.ana.ok2("POST", "/v1/products", {"product": {"name": f"Kettle {package}", "platform_id": BORON}})["product"]["id"]
     added = cli.ok("product", "device", "add", product, KITCHEN)
     assert "Success!" in added.out and KITCHEN in added.out
-    cli.refused("product", "device", "add", product, GARDEN, says="Skipped Invalid IDs")  # of another platform
-    (tmp_path / "home" / "ids.txt").write_text(f"\ufeff{KITCHEN}\r\n\r\n{new_device_id()}\n")
-    several = cli.ok("product", "device", "add", product, "--file", "ids.txt").out
-    assert "Success!" in several and "Skipped Invalid IDs" in several
+    if package == NEW:
+        products_in_detail(cli, product, tmp_path / "home" / "ids.txt")
     listed = cli.ok("product", "device", "list", product).out
     assert KITCHEN in listed and GARDEN not in listed
-    page = json.loads(cli.ok("product", "device", "list", product, "--json", "--limit", "1", "--name", "kit").out)
-    assert [one["id"] for one in page["data"]] == [KITCHEN] and page["data"][0]["product_id"] == product, page
     assert f"Success! Removed device {KITCHEN}" in cli.ok("product", "device", "remove", product, KITCHEN).out
     assert KITCHEN not in cli.ok("product", "device", "list", product).out
+
+
+def products_in_detail(cli, product, ids):
+    cli.refused("product", "device", "add", product, GARDEN, says="Skipped Invalid IDs")  # of another platform
+    ids.write_text(f"\ufeff{KITCHEN}\r\n\r\n{new_device_id()}\n")
+    several = cli.ok("product", "device", "add", product, "--file", "ids.txt").out
+    assert "Success!" in several and "Skipped Invalid IDs" in several
+    page = json.loads(cli.ok("product", "device", "list", product, "--json", "--limit", "1", "--name", "kit").out)
+    assert [one["id"] for one in page["data"]] == [KITCHEN] and page["data"][0]["product_id"] == product, page
 
 
 def test_functions_and_events_of_a_product(world, tmp_path):
