@@ -301,8 +301,8 @@ BEGIN
 END $$;
 
 -- What a team changes of one device. change: any of name, notes, development, desired_firmware_version, groups, quarantined,
--- denied, of their types; with flash it gets what it should run now, if it is online. detail: why not, or 'end session'.
--- pushed: what became of flash.
+-- denied, firmware_updates_forced, of their types; with flash it gets what it should run now, if it is online. detail: why not,
+-- or 'end session'. pushed: what became of flash.
 CREATE FUNCTION change_product_device(actor text, of_product integer, which text, change jsonb)
     RETURNS TABLE (code text, id bytea, detail text, pushed text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -369,7 +369,11 @@ BEGIN
     SELECT change_product_device.actor, 'device.update', encode(dev, 'hex'), jsonb_object_agg(k.key, k.old),
            jsonb_object_agg(k.key, k.new)
       FROM (SELECT c.key, CASE c.key WHEN 'groups' THEN old_groups ELSE to_jsonb(d) -> c.key END AS old, c.value AS new
-              FROM jsonb_each(change) AS c) k;
+              FROM jsonb_each(change - '{flash,firmware_updates_forced}'::text[]) AS c) k
+    HAVING count(*) > 0;
+    IF change ? 'firmware_updates_forced' THEN
+        PERFORM force_device_updates(0, actor, true, encode(dev, 'hex'), (change ->> 'firmware_updates_forced')::boolean);
+    END IF;
     IF change ->> 'quarantined' = 'true' THEN
         PERFORM leave_product(dev);
         UPDATE device e SET product_id = of_product WHERE e.id = dev;

@@ -72,7 +72,8 @@ BEGIN
                                       WHERE b.id = module))::firmware_result;
     END IF;
     INSERT INTO product_firmware (product_id, version, module_id, title, description, mandatory, file_name, uploaded_by)
-    VALUES (product, of_version, module, called, said, is_mandatory, coalesce(named, 'firmware.bin'), actor) RETURNING * INTO made;
+    VALUES (product, of_version, module, called, said, is_mandatory, coalesce(named, 'firmware.bin'), actor)
+    RETURNING * INTO made;
     INSERT INTO audit (actor, action, target, after)
     VALUES (actor, 'product_firmware.create', product_firmware_target(made),
             product_firmware_image(made) || jsonb_build_object('module', module));
@@ -144,10 +145,12 @@ BEGIN
         RETURN ROW('invalid', NULL, format('No device of the product has run version %s yet: it can be released once one has.',
                                            which))::firmware_result;
     END IF;
-    was := (SELECT jsonb_object_agg(r.name, r.version) FROM product_release r WHERE r.product_id = product AND r.name = ANY (names));
+    was := (SELECT jsonb_object_agg(r.name, r.version) FROM product_release r
+             WHERE r.product_id = product AND r.name = ANY (names));
     INSERT INTO product_release (product_id, name, version, released_by)
     SELECT product, x, which, actor FROM (SELECT DISTINCT unnest(names) AS x) n ORDER BY x
-    ON CONFLICT (product_id, name) DO UPDATE SET version = excluded.version, released_by = excluded.released_by, released_at = now();
+    ON CONFLICT (product_id, name) DO UPDATE SET version = excluded.version, released_by = excluded.released_by,
+                                                       released_at = now();
     UPDATE product_firmware SET released_at = coalesce(released_at, now()) WHERE product_id = product AND version = which;
     IF at_once THEN
         INSERT INTO product_push (product_id, version, asked_by) VALUES (product, which, actor)
@@ -179,3 +182,4 @@ BEGIN
     RETURN ROW('ok', firmware_impact(product, which, names)::text, NULL)::firmware_result;
 END $$;
 ALTER FUNCTION product_release_impact SET jit = off;
+ALTER FUNCTION product_firmware_list SET jit = off;

@@ -32,10 +32,23 @@ struct option {
 #define TEXT_MAX 1024
 
 static const char *const unknown_names[] = {"refuse", "quarantine", "enrol", NULL};
+static const char *const signup_names[] = {"closed", "open", NULL};
 static const char *const yes_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
 
 static const struct option options[] = {
+    {"audit.refusals_keep_s", NUMBER, AT(audit_refusals_keep_s), "2592000", 60, 315360000, "seconds", NULL,
+     true, "how long refused requests stay in the audit trail; changes stay for ever"},
+    {"audit.refusals_max", NUMBER, AT(audit_refusals_max), "100000", 100, 10000000, "rows", NULL, true,
+     "rows of refused requests in the audit trail, at most: the oldest go first"},
+    {"auth.argon2_iterations", NUMBER, AT(auth_argon2_iterations), "2", 1, 100, "passes", NULL, true,
+     "how often argon2id goes over its memory for a password; old hashes follow at the next login"},
+    {"auth.argon2_memory_kib", NUMBER, AT(auth_argon2_memory_kib), "19456", 8, 1048576, "KiB", NULL, true,
+     "the memory argon2id takes for a password, twice at the same time at most"},
+    {"auth.signup", CHOICE, AT(auth_signup), "closed", 0, 0, NULL, signup_names, true,
+     "whether anybody may make an account, or only admins"},
+    {"auth.token_expires_s", NUMBER, AT(auth_token_expires_s), "7776000", 0, 3153600000, "seconds", NULL,
+     true, "how long a token of a login lasts whose client does not say; 0: for ever"},
     {"campaign.single_operator", CHOICE, AT(campaign_single_operator), "no", 0, 0, NULL, yes_names, true,
      "whether the author of a campaign may approve it, and start it without approval"},
     {"claims.code_valid_s", NUMBER, AT(claims_code_valid_s), "300", 30, 86400, "seconds", NULL, true,
@@ -66,10 +79,19 @@ static const struct option options[] = {
      "local address of the REST interface"},
     {"http.port", NUMBER, AT(http_port), "8080", 0, 65535, "TCP port", NULL, false,
      "port of the REST interface; 0 picks a free one"},
+    {"http.rate_logins", NUMBER, AT(http_rate_logins), "120", 0, 10000, "logins a minute", NULL, true,
+     "of one address (IPv6: one /64), at most; 0: no limit"},
+    {"http.rate_per_address", NUMBER, AT(http_rate_per_address), "10000", 0, 100000, "requests a second",
+     NULL, true, "of one address (IPv6: one /64), ten seconds' worth at once, at most; 0: no limit"},
+    {"http.rate_per_token", NUMBER, AT(http_rate_per_token), "5000", 0, 100000, "requests a second", NULL,
+     true, "with one token, ten seconds' worth at once, at most; 0: no limit"},
     {"http.tls_cert", TEXT, AT(http_tls_cert), "", 0, TEXT_MAX, NULL, NULL, false,
      "PEM file with the certificate chain of the REST interface; none: plain HTTP"},
     {"http.tls_key", TEXT, AT(http_tls_key), "", 0, TEXT_MAX, NULL, NULL, false,
      "PEM file with the key of http.tls_cert"},
+    {"http.trusted_proxy", TEXT, AT(http_trusted_proxy), "", 0, TEXT_MAX, NULL, NULL, false,
+     "proxies whose X-Forwarded-For is believed: ADDRESS or ADDRESS/BITS, separated by commas; none: "
+     "nobody's"},
     {"keys.ca_file", TEXT, AT(keys_ca_file), "", 0, TEXT_MAX, NULL, NULL, false,
      "PEM file of P-256 authorities whose client certificates are accepted"},
     {"keys.dir", TEXT, AT(keys_dir), "/var/lib/cyan", 1, TEXT_MAX, NULL, NULL, false,
@@ -112,6 +134,8 @@ static const struct option options[] = {
      "between the two describes of an updated device that have to say the same"},
     {"update.describe_s", NUMBER, AT(update_describe_s), "180", 5, 3600, "seconds", NULL, true,
      "from an updated device's return until it has described itself the same twice, at most"},
+    {"update.events_keep_s", NUMBER, AT(update_events_keep_s), "7776000", 60, 315360000, "seconds", NULL,
+     true, "how long one can see what happened in updates and campaigns, move by move"},
     {"update.ncp_reboot_s", NUMBER, AT(update_ncp_reboot_s), "600", 5, 7200, "seconds", NULL, true,
      "a device that applies network co-processor firmware and is away for longer is lost"},
     {"update.offline_s", NUMBER, AT(update_offline_s), "120", 5, 86400, "seconds", NULL, true,
@@ -122,13 +146,32 @@ static const struct option options[] = {
      "no update begins before this, and up to half of it more, has passed since the start"},
     {"update.transfers_max", NUMBER, AT(update_transfers_max), "1000", 0, 100000, "transfers", NULL, true,
      "firmware transfers of this node at the same time, at most; 0: no update begins here"},
+    {"webhook.allow_private", CHOICE, AT(webhook_allow_private), "no", 0, 0, NULL, yes_names, true,
+     "whether webhooks may send to loopback, private and other addresses that are not of the public "
+     "internet"},
+    {"webhook.attempts_max", NUMBER, AT(webhook_attempts_max), "15", 1, 100, "attempts", NULL, true,
+     "at one delivery of a webhook; then it is dead"},
+    {"webhook.backlog_max", NUMBER, AT(webhook_backlog_max), "10000", 1, 1000000, "deliveries", NULL, true,
+     "of one webhook that wait, at most; the oldest are dropped"},
+    {"webhook.backoff_s", NUMBER, AT(webhook_backoff_s), "10", 1, 3600, "seconds", NULL, true,
+     "from the first failure of a delivery to its next attempt; doubles with each, up to an hour"},
+    {"webhook.disable_after_s", NUMBER, AT(webhook_disable_after_s), "259200", 60, 31536000, "seconds", NULL,
+     true, "a webhook whose every attempt failed for so long is disabled"},
+    {"webhook.in_flight", NUMBER, AT(webhook_in_flight), "64", 0, 1000, "requests", NULL, true,
+     "of webhooks, sent by this node at the same time, at most; 0: this node sends none"},
+    {"webhook.keep_s", NUMBER, AT(webhook_keep_s), "86400", 1, 31536000, "seconds", NULL, true,
+     "how long one can look at deliveries of webhooks that have ended"},
+    {"webhook.per_host", NUMBER, AT(webhook_per_host), "8", 1, 1000, "requests", NULL, true,
+     "of webhooks, to one host and port, sent by this node at the same time, at most"},
+    {"webhook.timeout_s", NUMBER, AT(webhook_timeout_s), "20", 1, 300, "seconds", NULL, true,
+     "for the whole answer to a request of a webhook"},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
 /* Variables of the same prefix that belong to cyanctl, ./run, the build and the tests. */
 static const char *const foreign_variables[] = {
-    "CYAN_URL",        "CYAN_TOKEN",          "CYAN_CA_FILE",   "CYAN_PID",
-    "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+    "CYAN_URL",      "CYAN_TOKEN",      "CYAN_CA_FILE",        "CYAN_PID",       "CYAN_USER",
+    "CYAN_PASSWORD", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
 };
 #define FOREIGN_PREFIX "CYAN_TEST_"
 

@@ -23,6 +23,10 @@ enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_U
 
 /* Texts are ours and never NULL; a setting without value is "". */
 struct config {
+    uint32_t audit_refusals_keep_s, audit_refusals_max;
+    uint32_t auth_argon2_iterations, auth_argon2_memory_kib;
+    uint32_t auth_signup; /* 1: open */
+    uint32_t auth_token_expires_s;
     uint32_t campaign_single_operator; /* 0 or 1 */
     uint32_t claims_code_valid_s, claims_transfer_valid_s;
     char *coap_bind; /* comma list of addresses */
@@ -34,7 +38,9 @@ struct config {
     uint32_t handshake_max_in_flight, handshake_per_source, handshake_timeout_s;
     char *http_bind;
     uint32_t http_port;
+    uint32_t http_rate_logins, http_rate_per_address, http_rate_per_token;
     char *http_tls_cert, *http_tls_key;
+    char *http_trusted_proxy; /* "": none */
     char *keys_ca_file, *keys_dir;
     enum log_level log_level;
     uint32_t node_id, node_lease_s;
@@ -46,8 +52,12 @@ struct config {
     char *store_redis; /* "": none */
     uint32_t store_redis_database;
     char *store_redis_password, *store_redis_prefix, *store_redis_user;
-    uint32_t update_backoff_s, update_describe_again_s, update_describe_s, update_ncp_reboot_s;
+    uint32_t update_backoff_s, update_describe_again_s, update_describe_s, update_events_keep_s;
+    uint32_t update_ncp_reboot_s;
     uint32_t update_offline_s, update_reboot_s, update_start_delay_s, update_transfers_max;
+    uint32_t webhook_allow_private; /* 0 or 1 */
+    uint32_t webhook_attempts_max, webhook_backlog_max, webhook_backoff_s, webhook_disable_after_s;
+    uint32_t webhook_in_flight, webhook_keep_s, webhook_per_host, webhook_timeout_s;
 
     char *file;          /* private: the file that was or would have been read */
     bool file_named;     /* private: by --config, so it must exist */

@@ -30,18 +30,39 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
     api->devices = devices;
     api->metrics = metrics;
     api->view = *view;
+    api->signup_open = settings->signup_open;
+    api->token_expires_s = settings->token_expires_s;
+    if (!trusted_proxies_parse(&api->proxies, settings->trusted_proxy != NULL ? settings->trusted_proxy : "",
+                               why, why_size)) {
+        free(api);
+        return NULL;
+    }
     count_answers(api);
+    api->limits = limits_new(metrics, &settings->limits);
     api->http = http_new(loop, settings, api, why, why_size);
     if (api->http == NULL) {
+        limits_free(api->limits);
         free(api);
         return NULL;
     }
     return api;
 }
 
+void api_reload(struct api *api, const struct api_settings *settings)
+{
+    limits_reload(api->limits, &settings->limits);
+    api->signup_open = settings->signup_open;
+    api->token_expires_s = settings->token_expires_s;
+}
+
 void api_set_campaigns(struct api *api, struct campaigns *campaigns)
 {
     api->campaigns = campaigns;
+}
+
+void api_set_hooks(struct api *api, struct hooks *hooks)
+{
+    api->hooks = hooks;
 }
 
 uint16_t api_port(const struct api *api)
@@ -55,6 +76,7 @@ static void on_http_closed(void *arg)
     void (*closed)(void *) = api->closed;
     void *closed_arg = api->closed_arg;
 
+    limits_free(api->limits);
     free(api);
     closed(closed_arg);
 }

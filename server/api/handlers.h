@@ -21,8 +21,12 @@ void ping_device(struct http_request *r);         /* ping.c */
 void function_call(struct http_request *r);       /* function.c */
 void variable_read(struct http_request *r);       /* variable.c */
 void vitals_update(struct http_request *r);       /* vitals.c */
-void events_publish(struct http_request *r);      /* events.c */
-void nodes_read(struct http_request *r);          /* nodes.c */
+void vitals_last(struct http_request *r);
+void vitals_history(struct http_request *r);
+void vitals_metadata(struct http_request *r);
+void vitals_summary(struct http_request *r);
+void events_publish(struct http_request *r); /* events.c */
+void nodes_read(struct http_request *r);     /* nodes.c */
 
 void campaigns_list(struct http_request *r); /* campaigns.c */
 void campaigns_create(struct http_request *r);
@@ -108,12 +112,38 @@ void transfers_withdraw(struct http_request *r);
 void device_os_list(struct http_request *r); /* device_os.c */
 void device_os_read(struct http_request *r);
 void build_targets_list(struct http_request *r);
+void webhooks_list(struct http_request *r); /* webhooks.c */
+void webhook_create(struct http_request *r);
+void webhook_read(struct http_request *r);
+void webhook_update(struct http_request *r);
+void webhook_delete(struct http_request *r);
+void webhook_test(struct http_request *r);
+void webhook_enable(struct http_request *r);
+void webhook_disable(struct http_request *r);
 
 void tokens_list(struct http_request *r); /* tokens.c */
 void tokens_read_current(struct http_request *r);
 void tokens_revoke_current(struct http_request *r);
 void tokens_revoke_all(struct http_request *r);
 void tokens_revoke(struct http_request *r);
+
+void oauth_token(struct http_request *r); /* oauth.c */
+
+void users_create(struct http_request *r); /* users.c */
+void user_read(struct http_request *r);
+void user_change(struct http_request *r);
+void user_identify(struct http_request *r);
+void orgs_list(struct http_request *r);
+
+void oauth_clients_list(struct http_request *r); /* oauth_clients.c */
+void oauth_clients_create(struct http_request *r);
+void oauth_clients_delete(struct http_request *r);
+
+void team_list(struct http_request *r); /* team.c */
+void team_add(struct http_request *r);
+void team_remove(struct http_request *r);
+
+void audit_read(struct http_request *r); /* audit.c */
 
 void health_read(struct http_request *r);  /* health.c */
 void metrics_read(struct http_request *r); /* metrics.c */

@@ -16,7 +16,7 @@
 
 /* What a PUT asks for, in the request's scratch memory. */
 struct change {
-    bool has_forced, forced, has_signal, signal, has_changes;
+    bool has_signal, signal, has_changes;
     char id[DEVICE_ID_TEXT_SIZE];
     char which[HTTP_REQUEST_DEVICE_SIZE];
 };
@@ -32,9 +32,7 @@ static void respond_changed(struct http_request *r)
         (void)json_object_set_new(answer, "connected", json_true());
         (void)json_object_set_new(answer, "signaling", json_boolean(change->signal));
     }
-    if (change->has_forced)
-        (void)json_object_set_new(answer, "firmware_updates_forced", json_boolean(change->forced));
-    if (change->has_changes || change->has_forced)
+    if (change->has_changes)
         (void)json_object_set_new(answer, "updated_at", device_json_time(clock_wall_ms()));
     respond_json(r, 200, answer);
 }
@@ -76,37 +74,6 @@ static void signal_device(struct http_request *r, const char *which)
     fleet_get_device(r->api->fleet, &r->actor, which, on_found, r);
 }
 
-static void on_forced(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)
-{
-    struct http_request *r = arg;
-
-    if (!http_request_continue(r))
-        return;
-    struct change *change = r->scratch;
-    if (err != FLEET_OK) {
-        respond_device_err(r, err, why);
-        return;
-    }
-    device_id_format(change->id, &device->id);
-    if (change->has_signal)
-        signal_device(r, change->which);
-    else
-        respond_changed(r);
-}
-
-/* What is not of the product's own, once the rest is done. */
-static void finish_change(struct http_request *r)
-{
-    struct change *change = r->scratch;
-
-    if (change->has_forced)
-        fleet_force_updates(r->api->fleet, &r->actor, change->which, change->forced, on_forced, r);
-    else if (change->has_signal)
-        signal_device(r, change->which);
-    else
-        respond_changed(r);
-}
-
 static void on_changed(void *arg, enum fleet_err err, const struct device_id *id, bool pushed,
                        const char *why)
 {
@@ -123,7 +90,10 @@ static void on_changed(void *arg, enum fleet_err err, const struct device_id *id
     if (json_object_get(r->body.fields, "flash") != NULL)
         (void)json_object_set_new(r->body.fields, "flash", json_boolean(pushed));
     (void)snprintf(change->which, sizeof(change->which), "%d/%s", r->product_id, change->id);
-    finish_change(r);
+    if (change->has_signal)
+        signal_device(r, change->which);
+    else
+        respond_changed(r);
 }
 
 /* --- what a client says; each reader returns false when it has answered 400 --- */
@@ -193,8 +163,8 @@ static bool read_groups(struct http_request *r, json_t *out)
 static bool read_change(struct http_request *r, struct change *change, json_t *out)
 {
     return read_texts(r, out) && read_bool(r, "development", out) && read_bool(r, "quarantined", out) &&
-           read_bool(r, "denied", out) && read_bool(r, "flash", out) && read_lock(r, out) &&
-           read_groups(r, out) && device_fields_forced(r, &change->has_forced, &change->forced) &&
+           read_bool(r, "denied", out) && read_bool(r, "flash", out) &&
+           read_bool(r, "firmware_updates_forced", out) && read_lock(r, out) && read_groups(r, out) &&
            device_fields_signal(r, &change->has_signal, &change->signal);
 }
 
@@ -216,9 +186,8 @@ static void change_device(struct http_request *r)
         fleet_change_product_device(r->api->fleet, &r->actor, r->product_id, http_request_param(r, "device"),
                                     text, on_changed, r);
         free(text);
-    } else if (change->has_forced || change->has_signal) {
-        (void)snprintf(change->which, sizeof(change->which), "%s", http_request_device(r));
-        finish_change(r);
+    } else if (change->has_signal) {
+        signal_device(r, http_request_device(r));
     } else {
         respond_error(r, 400, "Nothing to do?");
     }

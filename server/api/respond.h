@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fleet/fleet.h"
+#include "fleet/sign_in.h"
 
 #define RESPOND_NO_COMPILER "compile is not supported by this server" /* the words are the contract's */
 
@@ -34,6 +34,10 @@ void respond_away(struct http_request *r);  /* 503, Retry-After: 1 */
 void respond_fault(struct http_request *r); /* 500 */
 void respond_no_token(struct http_request *r);
 void respond_bad_token(struct http_request *r);
+/* 429 with Retry-After, of which UINT64_MAX is an hour. */
+void respond_too_many(struct http_request *r, uint64_t wait_ms);
+/* What is wrong with a sign-in; not for SIGN_IN_OK. */
+void respond_sign_in(struct http_request *r, enum sign_in result, uint64_t wait_ms);
 void respond_forbidden(struct http_request *r, const char *info); /* info NULL: nothing to add */
 
 #endif

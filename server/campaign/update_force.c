@@ -1,5 +1,5 @@
 /* update_force.c: devices that are to take updates whatever their applications want: each is told until it
- * has echoed it. What is wanted, and what was echoed, is in Postgres: migrations/0018 says whose turn it is.
+ * has echoed it. What is wanted, and what was echoed, is in Postgres: migrations/0026 says whose turn it is.
  */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -14,10 +14,10 @@
 typedef void product_device_fn(void *arg, enum fleet_err err, const struct device_id *id, bool pushed,
                                const char *why);
 /* which: an id or a name in the product; any text, as below. change: a JSON object with any of name and notes
- * (text or null), development, quarantined, denied, flash (booleans), desired_firmware_version (number or
- * null), groups (all of them; those missing are made), each checked for its type. quarantined false approves
- * a device that says in its Hello that it is of the product; true puts one back among those. flash: it gets
- * what it should run now, if it is online. */
+ * (text or null), development, quarantined, denied, firmware_updates_forced, flash (booleans),
+ * desired_firmware_version (number or null), groups (all of them; those missing are made), each checked for
+ * its type. quarantined false approves a device that says in its Hello that it is of the product; true puts
+ * one back among those. flash: it gets what it should run now, if it is online. */
 void fleet_change_product_device(struct fleet *f, const struct fleet_actor *actor, int product_id,
                                  const char *which, const char *change, product_device_fn *done, void *arg);
 /* deny: it is turned away until it is imported again; so may be one that only says that it is of the product.

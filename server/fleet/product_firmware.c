@@ -11,9 +11,6 @@
 #include "fleet/sql_array.h"
 #include "fleet/utf8.h"
 
-/* Counting a large fleet takes longer than reading a row. */
-#define PREVIEW_MS 30000
-
 static const struct pg_statement list_firmware = {
     .name = "list_product_firmware",
     .sql = "SELECT 'ok', product_firmware_list($1::integer), NULL",
@@ -54,6 +51,12 @@ static const struct pg_statement find_binary = {
     .params = 2,
 };
 
+/* Counting the devices of a product takes long where there are very many. */
+static struct pg *bulk(const struct fleet *f)
+{
+    return f->bulk ? f->bulk : f->pg;
+}
+
 struct answer_wait {
     product_firmware_fn *done;
     void *arg;
@@ -89,8 +92,8 @@ static void on_answer(void *arg, enum pg_err err, const struct pg_result *result
 void fleet_list_product_firmware(struct fleet *f, int product_id, product_firmware_fn *done, void *arg)
 {
     struct fleet_number product;
-    pg_exec(f->pg, &list_firmware, (struct pg_param[]){fleet_int(&product, product_id)}, fleet_patience_ms(f),
-            PG_RETRY, on_answer, wait_new(done, arg));
+    pg_exec(bulk(f), &list_firmware, (struct pg_param[]){fleet_int(&product, product_id)},
+            fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
 }
 
 void fleet_get_product_firmware(struct fleet *f, int product_id, int version, product_firmware_fn *done,
@@ -98,7 +101,7 @@ void fleet_get_product_firmware(struct fleet *f, int product_id, int version, pr
 {
     struct fleet_number product, which;
     struct pg_param params[] = {fleet_int(&product, product_id), fleet_int(&which, version)};
-    pg_exec(f->pg, &get_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
+    pg_exec(bulk(f), &get_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
 }
 
 void fleet_edit_product_firmware(struct fleet *f, const struct fleet_actor *actor,
@@ -166,7 +169,8 @@ void fleet_preview_product_firmware(struct fleet *f, const struct product_firmwa
     struct sql_array names;
     struct pg_param params[] = {fleet_int(&product, release->product_id), fleet_int(&which, release->version),
                                 pg_text(names_of(&names, release))};
-    pg_exec(f->pg, &preview_firmware, params, PREVIEW_MS, PG_RETRY, on_answer, wait_new(done, arg));
+    pg_exec(bulk(f), &preview_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer,
+            wait_new(done, arg));
     sql_array_deinit(&names);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "fleet/device_get.h"
 #include "fleet/room.h"
@@ -66,6 +67,9 @@ static void import_end(struct import *import, enum fleet_err err)
     struct list *lists[] = {&import->updated, &import->nonmembers, &import->strangers};
     for (size_t i = 0; i < 3; i++)
         list_put(lists[i], lists[i]->count > 0 ? "]" : "[]", lists[i]->count > 0 ? 1 : 2);
+    log_info("product.imported product=%d by=%lld devices=%zu nonmembers=%zu invalid=%zu%s",
+             import->product_id, (long long)import->actor.user_id, import->updated.count,
+             import->nonmembers.count, import->strangers.count, err ? " broke_off=1" : "");
     import->done(import->arg, err,
                  err ? NULL
                      : &(struct product_imported){.updated = import->updated.count,

@@ -103,6 +103,8 @@ def test_changes_are_answered_with_what_was_changed(team, argon):
     assert [g["name"] for g in team.rest.ok("GET", f"{team.path}/groups")["groups"]] == ["a", "b", "c"]
     unlocked = team.put(device, {"desired_firmware_version": None}).json
     assert unlocked["desired_firmware_version"] is None
+    assert team.put(device, {"firmware_updates_forced": True}).json["firmware_updates_forced"] is True
+    assert team.device(device)["firmware_updates_forced"] is True
     both = team.put(device, {"signal": 0, "notes": "x"}).json
     assert (both["signaling"], both["notes"], both["connected"]) == (False, "x", True)
     assert swarm.wait_notice("signal", device)["on"] is False
@@ -113,7 +115,7 @@ def test_changes_are_answered_with_what_was_changed(team, argon):
     ({"groups": [str(i) for i in range(101)]}, "groups"), ({"desired_firmware_version": 0}, "desired_firmware_version"),
     ({"desired_firmware_version": "x"}, "desired_firmware_version"), ({"desired_firmware_version": 5}, "desired_firmware_version"),
     ({"name": ""}, "name"), ({"name": "a b"}, "a name"), ({"name": "0" * 24}, "a name"), ({"notes": 5}, "notes"),
-    ({"quarantined": "x"}, "quarantined"), ({"signal": 2}, "signal"), ({}, "Nothing to do?")])
+    ({"quarantined": "x"}, "quarantined"), ({"firmware_updates_forced": 3}, "firmware_updates_forced"), ({"signal": 2}, "signal"), ({}, "Nothing to do?")])
 def test_bad_changes_are_named(team, fields, field):
     device = new_device_id()
     team.rest.ok("POST", f"{team.path}/provisioning/{device}", {"algorithm": "psk", "psk": "00" * 16})
@@ -231,12 +233,16 @@ def test_a_removed_device_goes_on_and_a_denied_one_is_turned_away(team, argon):
     assert swarm.finish()["protocol_errors"] == {}
 
 
-def test_denied_and_allowed_again_in_place(team, argon):
-    device, _ = argon
+@pytest.mark.parametrize("profile", ["deviceos", "psk"])
+def test_denied_and_allowed_again_in_place(team, new_swarm, profile):
+    device = new_device_id()
+    new_swarm(team.cyand, file=[{"id": device, "platform": ARGON, "profile": profile}], time_scale=0.2).wait_connected(1)
     team.add(device)
+    wait_until(lambda: team.device(device)["connected"], "it is connected")
     assert team.put(device, {"denied": True}).json["denied"] is True
     wait_until(lambda: not team.device(device)["connected"], "its session ends")
     assert team.device(device)["denied"] is True, "it stays in the product"
+    wait_until(lambda: team.cyand.metrics().sum("cyan_device_refused_total", reason="denied") >= 1, "it is turned away")
     assert team.put(device, {"denied": False}).json["denied"] is False
     wait_until(lambda: team.device(device)["connected"], "it comes back", 90)
 

@@ -136,6 +136,15 @@ class Cyand:
         words += ["--expires-in", expires_in_s] if expires_in_s is not None else []
         return self.command(*words).strip()
 
+    def create_user(self, name, password, role="owner"):
+        return self.command("user", "add", name, "--role", role, typed=password + "\n")
+
+    def log_in(self, name, password, **fields):
+        """The JSON of a login, as command lines do it."""
+        form = {"grant_type": "password", "username": name, "password": password, "client_id": "particle-cli",
+                "client_secret": "particle-cli", **fields}
+        return self.anonymous().ok("POST", "/oauth/token", form=form)
+
     def rest(self, role="admin", user=None):
         """A client with a fresh token; the nameless admin's is kept."""
         if role == "admin" and user is None:

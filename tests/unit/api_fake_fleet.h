@@ -15,6 +15,7 @@
 #include "fleet/person_event.h"
 #include "fleet/product.h"
 #include "fleet/reach.h"
+#include "fleet/refusals.h"
 #include "fleet/token.h"
 
 #define CORE_ID "51ff69065067545755380687"
@@ -55,7 +56,9 @@ struct fleet {
     /* what a device was asked, and what it answers unless it is not online */
     struct reach_question asked;
     char asked_name[80], asked_argument[1100];
-    char event[1200]; /* `public|private name=data` of the newest */
+    char event[1200];  /* `public|private name=data` of the newest */
+    char refused[160]; /* `actor status route` of the newest refusal */
+    atomic_int refusals;
     struct device_answer answer;
 };
 struct devices {
@@ -365,6 +368,13 @@ void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, f
     (void)actor;
     snprintf(f->revoked, sizeof(f->revoked), "all");
     p->on_revoke = done;
+}
+
+void fleet_refused(struct fleet *f, const struct refusal *refusal)
+{
+    snprintf(f->refused, sizeof(f->refused), "%s %u %s", refusal->actor != NULL ? refusal->actor : "-",
+             refusal->status, refusal->route);
+    atomic_fetch_add(&f->refusals, 1);
 }
 
 void fleet_find_product(struct fleet *f, const struct fleet_actor *actor, const char *which,

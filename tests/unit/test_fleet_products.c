@@ -604,6 +604,24 @@ static enum device_admission authorise(struct fleet_fixture *fx, unsigned n)
     return admitted;
 }
 
+static void start_authorising(struct fleet_fixture *fx)
+{
+    struct session_proof proof = {.profile = SESSION_PSK};
+    snprintf(proof.identity, sizeof proof.identity, "%s", id_text(1));
+    admissions = 0;
+    fx->ops->authorise(fx->ops->ctx, &proof, on_admit, NULL);
+}
+
+/* Inside the answer with its key the registry is not asked twice. */
+static enum device_admission authorise_with_its_key(struct fleet_fixture *fx)
+{
+    admissions = 0;
+    fx->on_psk_answer = start_authorising;
+    fx->ops->find_psk(fx->ops->ctx, id_text(1), (struct dtls_psk_query *)fx);
+    fleet_run_until(fx, admissions);
+    return admitted;
+}
+
 static void test_a_denied_device_is_turned_away(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -617,11 +635,13 @@ static void test_a_denied_device_is_turned_away(void **state)
     assert_int_equal(change_device(fx, p, id_text(1), "{\"denied\": true}").err, FLEET_OK);
     assert_int_equal(fx->revoked, 1);
     assert_int_equal(authorise(fx, 1), DEVICE_REFUSE_DENIED);
+    assert_int_equal(authorise_with_its_key(fx), DEVICE_REFUSE_DENIED);
     fx->ops->hello(fx->ops->ctx, &facts, &hello, false, NULL, 0, fleet_on_verdict, &v);
     fleet_run_until(fx, v.calls);
     assert_int_equal(v.verdict, DEVICE_REJECTED);
     assert_int_equal(change_device(fx, p, id_text(1), "{\"denied\": false}").err, FLEET_OK);
     assert_int_equal(authorise(fx, 1), DEVICE_ADMIT);
+    assert_int_equal(authorise_with_its_key(fx), DEVICE_ADMIT);
     assert_int_equal(remove_device(fx, p, id_text(1), true).err, FLEET_OK);
     assert_int_equal(fx->revoked, 2);
     assert_int_equal(authorise(fx, 1), DEVICE_REFUSE_DENIED);
