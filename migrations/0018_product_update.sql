@@ -9,6 +9,7 @@ ALTER TABLE device_update
     ADD CHECK ((kind = 'product') = (product_id IS NOT NULL) AND (kind = 'product') = (product_version IS NOT NULL));
 CREATE UNIQUE INDEX device_update_one_product ON device_update (device_id)
  WHERE kind = 'product' AND state IN ('pending', 'waiting', 'active', 'verifying');
+CREATE INDEX device_update_product_pending ON device_update (product_id) WHERE kind = 'product' AND state = 'pending';
 CREATE INDEX device_update_tries ON device_update (device_id, product_id, product_version) WHERE kind = 'product';
 
 -- Releases that are to reach devices at once: past is how far the walk over those online has come.
@@ -202,6 +203,7 @@ $$;
 CREATE FUNCTION product_updates_begin(node integer, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     who text := 'node/' || node;
+    room integer;
     stale bigint[];
     stale_devices bytea[];
     withdrawn bigint[];
@@ -209,11 +211,14 @@ DECLARE
     busy bigint[];
     ready bigint[];
 BEGIN
+    -- what has begun is looked at every second: of a large release most wait
+    room := 500 - (SELECT count(*) FROM device_update u JOIN device d ON d.id = u.device_id
+                    WHERE u.state = 'active' AND u.kind = 'product' AND d.node_id = node);
     WITH due AS MATERIALIZED (
         SELECT u.id FROM device_update u JOIN device d ON d.id = u.device_id
          WHERE u.campaign_id IS NULL AND u.kind = 'product' AND u.state IN ('pending', 'waiting') AND u.next_at <= now()
            AND d.online AND d.node_id = node
-         ORDER BY u.next_at, u.id LIMIT 1000 FOR UPDATE OF u SKIP LOCKED
+         ORDER BY u.next_at, u.id LIMIT greatest(room, 0) FOR UPDATE OF u SKIP LOCKED
     ), looked AS (
         SELECT u.id, u.device_id, CASE
                    WHEN u.product_id IS DISTINCT FROM d.in_product
@@ -270,8 +275,12 @@ DECLARE
     begun bigint[];
     ids bytea[];
     slice constant integer := 500;
+    backlog constant integer := 5000; -- that have not begun: no further slice before these
 BEGIN
-    SELECT * INTO p FROM product_push ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+    SELECT * INTO p FROM product_push o
+     WHERE (SELECT count(*) FROM (SELECT FROM device_update u WHERE u.kind = 'product' AND u.state = 'pending'
+                                     AND u.product_id = o.product_id LIMIT backlog) x) < backlog
+     ORDER BY o.asked_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
         ids := ARRAY(SELECT d.id FROM device d WHERE d.in_product = p.product_id AND d.online AND d.id > p.past
                       ORDER BY d.id LIMIT slice);

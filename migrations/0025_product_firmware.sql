@@ -57,12 +57,7 @@ BEGIN
         RETURN ROW('invalid', NULL, format('The binary says that it is for product %s, not %s.', stated_product,
                                            product))::firmware_result;
     END IF;
-    SELECT * INTO made FROM product_firmware WHERE product_id = product AND version = of_version;
-    IF FOUND THEN -- the same once more, because its answer was lost, is the one that is there
-        IF EXISTS (SELECT FROM module_binary b WHERE b.id = made.module_id AND b.sha256 = digest) AND made.uploaded_by = actor
-           AND made.title = called AND made.uploaded_at > now() - interval '10 s' THEN
-            RETURN ROW('ok', product_firmware_one(product, of_version)::text, NULL)::firmware_result;
-        END IF;
+    IF EXISTS (SELECT FROM product_firmware WHERE product_id = product AND version = of_version) THEN
         RETURN ROW('conflict', NULL, format('Version %s of this product exists already.', of_version))::firmware_result;
     END IF;
     SELECT s.id INTO module FROM firmware_store(actor, content, digest, platform, f, n, processor, v, suffix, module_flags,

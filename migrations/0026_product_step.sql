@@ -276,6 +276,57 @@ BEGIN
          ORDER BY u.device_id, u.id LIMIT 1000), ARRAY['pending', 'waiting'], 'active', NULL, NULL, 'node/' || node);
 END $$;
 
+-- Devices of this node in safe mode, or that describe a module whose dependencies are not met (device-protocol 4.4, bit 0x04), get an
+-- update of their own: the newest published release for their platform that was not tried in the last six hours. Not while any other
+-- update has them, but for one of the product that has not begun; at most max_open at once. Returns how many there are more.
+CREATE OR REPLACE FUNCTION create_heals(node integer, max_open integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    room integer;
+    made integer;
+BEGIN
+    room := max_open - (SELECT count(*) FROM device_update u JOIN device d ON d.id = u.device_id
+                         WHERE u.state IN ('active', 'verifying') AND u.kind = 'heal' AND d.node_id = node);
+    IF room <= 0 THEN
+        RETURN 0;
+    END IF;
+    WITH ill AS (
+        SELECT id FROM device WHERE status = 'safe_mode'
+        UNION
+        SELECT m.device_id FROM device_module m
+         WHERE m.store = 0 AND (m.checked_flags & 4) <> 0 AND (m.passed_flags & 4) = 0
+    ), fresh AS (
+        INSERT INTO device_update (kind, release_id, device_id, state, requested_by, started_at)
+        SELECT 'heal', r.id, d.id, 'active', 'safe mode', now()
+          FROM ill JOIN device d USING (id)
+         CROSS JOIN LATERAL (
+               SELECT r.id FROM release r
+                WHERE r.state = 'published'
+                  AND EXISTS (SELECT FROM release_module t JOIN module_binary b ON b.id = t.module_id
+                               WHERE t.release_id = r.id AND t.role = 'target' AND b.platform_id = d.platform_id)
+                  AND NOT EXISTS (SELECT FROM device_update t
+                                   WHERE t.device_id = d.id AND t.kind = 'heal' AND t.release_id = r.id
+                                     AND t.created_at > now() - interval '6 hours')
+                ORDER BY r.published_at DESC, r.id DESC LIMIT 1) r
+         WHERE d.online AND d.node_id = node AND NOT d.quarantined AND d.system_described_at >= d.last_handshake
+           AND NOT EXISTS (SELECT FROM device_update o
+                            WHERE o.device_id = d.id AND (o.state IN ('active', 'verifying')
+                                                         OR o.state IN ('pending', 'waiting') AND o.kind <> 'product'))
+         ORDER BY d.id LIMIT room
+        ON CONFLICT (device_id) WHERE state IN ('active', 'verifying') DO NOTHING
+        RETURNING id, device_id
+    ), told AS (
+        INSERT INTO update_event (update_id, device_id, actor, kind, to_state, detail)
+        SELECT f.id, f.device_id, 'node/' || node, 'update', 'active', '{"reason": "safe_mode"}' FROM fresh f
+    ), published AS (
+        INSERT INTO event (key, device_id, name, data, content_format, ttl_s, is_public, is_system, received_at)
+        SELECT uuid_send(gen_random_uuid()), f.device_id, 'spark/safe-mode-updater/updating', convert_to(f.id::text, 'UTF8'), 0, 60,
+               false, true, clock_timestamp()
+          FROM fresh f
+    )
+    SELECT count(*) INTO made FROM fresh;
+    RETURN made;
+END $$;
+
 CREATE OR REPLACE FUNCTION update_sweep(node integer, settings jsonb) RETURNS TABLE (step_id bigint) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY SELECT stop_steps(node);

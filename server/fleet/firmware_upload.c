@@ -196,9 +196,9 @@ static void store(struct firmware_upload *u)
         params[19] = pg_text(product->description);
         params[20] = fleet_bool(product->is_mandatory);
     }
-    /* storing it twice is storing it once */
+    /* storing a binary twice is storing it once; a version is there the second time */
     pg_exec(u->f->pg, product ? &store_product_firmware : &store_firmware, params, fleet_patience_ms(u->f),
-            PG_RETRY, product ? on_product_stored : on_stored, u);
+            product ? PG_AGAIN : PG_RETRY, product ? on_product_stored : on_stored, u);
     free(texts.needs);
     free(texts.more);
 }
