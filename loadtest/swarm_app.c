@@ -56,6 +56,9 @@ bool swarm_app_call(struct swarm_device *d, struct swarm_coap_piece name, const 
         *result = pin < 0 ? -1 : (d->model->id.bytes[11] * 16 + pin) % 4096;
     } else if (piece_is(name, "analogwrite")) {
         *result = pin < 0 ? -1 : 1;
+    } else if (piece_is(name, "slow")) {
+        *result = (int32_t)strtol(argument, NULL, 10);
+        return *result >= 0 && *result <= SWARM_SLOW_MAX_MS;
     } else if (piece_is(name, "mix") || piece_is(name, "mixTwo")) {
         *result = (int32_t)mix(d, name, argument);
     } else {

@@ -102,8 +102,8 @@ static void json_add_app(const struct swarm_model *m, json_t *root)
         return;
     }
     json_object_set_new(root, "f",
-                        json_pack("[s,s,s,s,s,s]", "digitalread", "digitalwrite", "analogread", "analogwrite",
-                                  "mix", "mixTwo"));
+                        json_pack("[s,s,s,s,s,s,s]", "digitalread", "digitalwrite", "analogread",
+                                  "analogwrite", "mix", "mixTwo", "slow"));
     json_object_set_new(root, "v",
                         json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "temperature", 9, "counter", 2,
                                   "version", 4, "flag", 1, "aBool", 1, "anInt", 2, "aString", 4, "aDouble",

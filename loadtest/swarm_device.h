@@ -88,6 +88,12 @@ struct swarm_pull {
     uint32_t next;
     unsigned int flags;
 };
+/* The function `slow` while it runs. */
+struct swarm_slow {
+    struct deadline end;
+    struct swarm_coap_token token; /* of who called it */
+    int32_t result;
+};
 
 struct swarm_device {
     struct swarm_world *world; /* borrowed: outlives this */
@@ -98,6 +104,7 @@ struct swarm_device {
     struct deadline publish; /* next event */
     struct deadline rebind, resume, cycle;
     struct swarm_pull pull;
+    struct swarm_slow slow;
     struct swarm_update *update; /* ours, NULL before the first one */
     const char *reset_reason;    /* static: of the last boot, until it is told */
     uint64_t event_counter;

@@ -6,6 +6,7 @@
 #include "swarm_reply.h"
 #include "swarm_talk.h"
 #include "swarm_update.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void respond(struct swarm_device *d, const struct swarm_coap_in *in, uint
 
 /* --- describe --- */
 
-void swarm_requests_forget(struct swarm_device *d)
+static void pull_forget(struct swarm_device *d)
 {
     free(d->pull.payload);
     d->pull.payload = NULL;
@@ -74,7 +75,7 @@ static void respond_describe(struct swarm_device *d, const struct swarm_coap_in 
     swarm_exchange_confirm(&d->exchange, &out, SWARM_KIND_RESPONSE, NULL);
     d->pull.next = block + 1;
     if (!more)
-        swarm_requests_forget(d);
+        pull_forget(d);
 }
 
 static void on_describe(struct swarm_device *d, const struct swarm_coap_in *in)
@@ -98,7 +99,7 @@ static void on_describe(struct swarm_device *d, const struct swarm_coap_in *in)
     }
     acknowledge(d, in, 0);
     if (block == 0) {
-        swarm_requests_forget(d);
+        pull_forget(d);
         d->pull.payload = swarm_describe_payload(d->model, flags,
                                                  (uint32_t)((clock_ms() - d->boot_ms) / 1000), &d->pull.len);
         d->pull.flags = flags;
@@ -111,13 +112,43 @@ static void on_describe(struct swarm_device *d, const struct swarm_coap_in *in)
 
 /* --- functions and variables --- */
 
+static void respond_result(struct swarm_device *d, const struct swarm_coap_token *token, int32_t result)
+{
+    uint8_t payload[4];
+
+    be32_store(payload, (uint32_t)result);
+    swarm_reply_separate(d, token, SWARM_COAP_CODE(2, 4),
+                         (struct swarm_coap_piece){payload, sizeof(payload)});
+}
+
+static void on_slow_end(struct deadline *end, uint64_t now_ms)
+{
+    struct swarm_device *d = (struct swarm_device *)((char *)end - offsetof(struct swarm_device, slow.end));
+
+    (void)now_ms;
+    respond_result(d, &d->slow.token, d->slow.result);
+}
+
+void swarm_requests_forget(struct swarm_device *d)
+{
+    pull_forget(d);
+    deadline_cancel(&d->world->loop.deadlines, &d->slow.end);
+}
+
+/* Applications have one thread: what comes while it is busy must have waited with the server. */
+static void check_turn(struct swarm_device *d)
+{
+    if (deadline_is_set(&d->slow.end))
+        swarm_device_error(d, "call_overlaps");
+}
+
 static void on_function(struct swarm_device *d, const struct swarm_coap_in *in)
 {
     char argument[SWARM_ARGUMENT_MAX + 1] = "";
-    uint8_t payload[4];
     int32_t result;
 
     acknowledge(d, in, 0);
+    check_turn(d);
     if (in->path_count != 2 || !in->has_query) { /* always a query, even if empty: device-protocol 4.5 */
         swarm_device_error(d, "function_form");
         return;
@@ -130,8 +161,13 @@ static void on_function(struct swarm_device *d, const struct swarm_coap_in *in)
     swarm_device_notice(d, "function",
                         json_pack("{s:s%,s:s,s:i}", "name", (const char *)in->path[1].data, in->path[1].len,
                                   "argument", argument, "result", (int)result));
-    be32_store(payload, (uint32_t)result);
-    respond(d, in, SWARM_COAP_CODE(2, 4), (struct swarm_coap_piece){payload, sizeof(payload)});
+    if (!piece_is(in->path[1], "slow")) {
+        respond_result(d, &in->token, result);
+        return;
+    }
+    d->slow.token = in->token;
+    d->slow.result = result;
+    deadline_set(&d->world->loop.deadlines, &d->slow.end, clock_ms() + (uint64_t)result, on_slow_end);
 }
 
 static void on_variable(struct swarm_device *d, const struct swarm_coap_in *in)
@@ -139,6 +175,7 @@ static void on_variable(struct swarm_device *d, const struct swarm_coap_in *in)
     struct swarm_value value;
 
     acknowledge(d, in, 0);
+    check_turn(d);
     d->world->stats.variable_reads++;
     if (in->path_count != 2 || !swarm_app_read(d, in->path[1], &value)) {
         respond(d, in, SWARM_COAP_CODE(4, 4), SWARM_NO_PAYLOAD);

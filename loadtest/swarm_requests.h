@@ -9,6 +9,6 @@
 
 /* May drop or reboot the device: call it last. */
 void swarm_requests_take(struct swarm_device *d, const struct swarm_coap_in *in);
-void swarm_requests_forget(struct swarm_device *d); /* a describe half fetched */
+void swarm_requests_forget(struct swarm_device *d); /* a describe half fetched, a function that runs */
 
 #endif

@@ -6,7 +6,7 @@ build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libhiredi
     libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev libssl-dev libargon2-dev
     libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev zlib1g-dev ca-certificates curl openssl"
 run="$build postgresql redis-server python3"
-check="$run python3-pytest python3-pytest-xdist python3-jsonschema libcoap3-bin clang-format"
+check="$run python3-pytest python3-pytest-xdist python3-jsonschema libcoap3-bin clang-format nodejs"
 
 case ${1:-} in
 build) wanted=$build ;;
@@ -38,6 +38,8 @@ for package in $wanted; do
     done
     [ -n "$found" ] || missing="$missing ${package%%|*}"
 done
+# Some builds of nodejs bring npm along.
+[ "$1" != check ] || command -v npm >/dev/null || missing="$missing npm"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then

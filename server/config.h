@@ -28,7 +28,8 @@ struct config {
     uint32_t auth_signup; /* 1: open */
     uint32_t auth_token_expires_s;
     uint32_t campaign_single_operator; /* 0 or 1 */
-    char *coap_bind;                   /* comma list of addresses */
+    uint32_t claims_code_valid_s, claims_transfer_valid_s;
+    char *coap_bind; /* comma list of addresses */
     uint32_t coap_port, coap_port_alt;
     uint32_t coap_share_port; /* 0 or 1 */
     uint32_t device_offline_after_s;

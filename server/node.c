@@ -102,6 +102,8 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .unknown = policies[c->devices_unknown],
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
+        .claim_code_valid_ms = (uint64_t)c->claims_code_valid_s * 1000,
+        .transfer_valid_ms = (uint64_t)c->claims_transfer_valid_s * 1000,
         .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
         .release_needs_proof = c->product_release_needs_proof != 0,

@@ -10,6 +10,9 @@
 #include "api/respond.h"
 #include "base/clock.h"
 #include "fleet/device_change.h"
+#include "fleet/transfer.h"
+
+#define ASK_AGAIN_S "3600" /* what is open waits for people */
 
 static void on_read(void *arg, enum fleet_err err, const struct fleet_device *device)
 {
@@ -53,21 +56,55 @@ static void on_claimed(void *arg, enum fleet_err err, const struct fleet_device 
     }
 }
 
+static void respond_not_asked(struct http_request *r, enum transfer_refusal why)
+{
+    if (why == TRANSFER_TOO_MANY) {
+        http_request_add_header(r, "Retry-After", ASK_AGAIN_S);
+        respond_error(r, 429, "Too many requests for transfers are open already.");
+    } else {
+        respond_forbidden(r, "The owner has turned down your request for this device.");
+    }
+}
+
+static void on_asked(void *arg, enum fleet_err err, const char *id, enum transfer_refusal why)
+{
+    struct http_request *r = arg;
+
+    if (err == FLEET_CONFLICT) {
+        respond_not_asked(r, why);
+    } else if (err != FLEET_OK) {
+        on_claimed(r, err, NULL, NULL);
+    } else if (id != NULL) {
+        respond_json(r, 200, json_pack("{sbss}", "ok", 1, "transfer_id", id));
+    } else if (http_request_continue(r)) { /* it is the actor's now: the answer is that of a claim */
+        fleet_claim_device(r->api->fleet, &r->actor, r->scratch, on_claimed, r);
+    }
+}
+
+/* In the body; or in the query, as the sentence of the 403 says. */
+static bool wants_transfer(struct http_request *r)
+{
+    const char *query = http_request_query(r, "request_transfer");
+    bool wanted = false;
+
+    if (body_get_bool(&r->body, "request_transfer", &wanted) == FIELD_OK && wanted)
+        return true;
+    return query != NULL && (strcmp(query, "true") == 0 || strcmp(query, "1") == 0);
+}
+
 void device_claim(struct http_request *r)
 {
     const char *text = NULL;
     struct device_id *id = http_request_scratch(r, sizeof(*id));
-    bool transfer = false;
 
     if (body_get_string(&r->body, "id", &text) != FIELD_OK || !device_id_parse(id, text, strlen(text))) {
         respond_bad_field(r, "id", "must be a device id: 24 hex digits.");
         return;
     }
-    if (body_get_bool(&r->body, "request_transfer", &transfer) == FIELD_OK && transfer) {
-        respond_error(r, 501, "Transfers of devices are not supported by this server.");
-        return;
-    }
-    fleet_claim_device(r->api->fleet, &r->actor, id, on_claimed, r);
+    if (wants_transfer(r))
+        fleet_ask_transfer(r->api->fleet, &r->actor, id, on_asked, r);
+    else
+        fleet_claim_device(r->api->fleet, &r->actor, id, on_claimed, r);
 }
 
 static void on_unclaimed(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)

@@ -104,6 +104,19 @@ void rules_create(struct http_request *r);
 void rules_change(struct http_request *r);
 void rules_test(struct http_request *r);
 
+void claims_create(struct http_request *r);      /* claims.c */
+void serial_number_read(struct http_request *r); /* serial_numbers.c */
+void echo_read(struct http_request *r);          /* echo.c */
+void compile_refuse(struct http_request *r);     /* not_offered.c */
+void libraries_refuse(struct http_request *r);
+
+void transfers_list(struct http_request *r); /* transfers.c */
+void transfers_decide(struct http_request *r);
+void transfers_withdraw(struct http_request *r);
+
+void device_os_list(struct http_request *r); /* device_os.c */
+void device_os_read(struct http_request *r);
+void build_targets_list(struct http_request *r);
 void webhooks_list(struct http_request *r); /* webhooks.c */
 void webhook_create(struct http_request *r);
 void webhook_read(struct http_request *r);

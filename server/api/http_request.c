@@ -307,7 +307,7 @@ void http_request_allowed(struct http_request *r)
 {
     if (authenticate_is_confined_elsewhere(r))
         respond_forbidden(r, "The token is good for its own product only.");
-    else if (r->state == HTTP_REQUEST_ADMITTING)
+    else if (r->state == HTTP_REQUEST_ADMITTING && route_reads_file(r->route))
         admitted(r);
     else
         r->route->handle(r);

@@ -10,6 +10,8 @@
 
 #include "fleet/sign_in.h"
 
+#define RESPOND_NO_COMPILER "compile is not supported by this server" /* the words are the contract's */
+
 struct http_request;
 
 void respond_json(struct http_request *r, unsigned status, json_t *body /* taken over */);

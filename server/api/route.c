@@ -69,8 +69,15 @@ enum route_match route_find(const struct route **route, const char *method, cons
     return ROUTE_WRONG_METHOD;
 }
 
+bool route_reads_file(const struct route *route)
+{
+    return route->handle != compile_refuse;
+}
+
 size_t route_file_max_bytes(const struct route *route)
 {
+    if (!route_reads_file(route))
+        return MODULE_FILE_MAX_BYTES;
     if (route->handle == product_devices_import)
         return IMPORT_FILE_MAX_BYTES;
     return route->handle == firmware_upload || route->handle == product_firmware_upload ||

@@ -2,6 +2,7 @@
 #ifndef CYAN_API_ROUTE_H
 #define CYAN_API_ROUTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "api/target.h"
@@ -35,6 +36,8 @@ must_check enum route_match route_find(const struct route **route, const char *m
                                        const struct target *target, char allow[ROUTE_ALLOW_SIZE]);
 /* The largest file that it takes in a part of a multipart body; 0: it takes none. */
 size_t route_file_max_bytes(const struct route *route);
+/* False: files are sent there, but its answer needs nothing of them. */
+bool route_reads_file(const struct route *route);
 /* The segment that stands for the part `:name`; NULL when the pattern has none. */
 const char *route_param(const struct route *route, const struct target *target, const char *name);
 const char *route_access_name(enum route_access access); /* `owner` */

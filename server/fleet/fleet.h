@@ -15,6 +15,7 @@
 enum fleet_policy { FLEET_REFUSE, FLEET_QUARANTINE, FLEET_ENROL };
 
 struct fleet_settings {
+    uint64_t claim_code_valid_ms, transfer_valid_ms;
     enum fleet_policy unknown;
     uint32_t hold_ms;              /* how long an acknowledgement may wait for Postgres (store.hold_s) */
     uint64_t events_keep_s;        /* older events are deleted, in small batches */

@@ -83,12 +83,17 @@ class Swarm:
 
     # --- asking ---
 
-    def command(self, cmd, device=None, **fields):
-        """Waits until it is done; fails when the swarm refuses."""
+    def send(self, cmd, device=None, **fields):
+        """Does not wait, and does not mind when the swarm refuses. Returns what was sent."""
         line = {"cmd": cmd, **({"device": device} if device else {}), **fields}
-        first = len(self._answers)
         self._process.stdin.write((json.dumps(line) + "\n").encode())
         self._process.stdin.flush()
+        return line
+
+    def command(self, cmd, device=None, **fields):
+        """Waits until it is done; fails when the swarm refuses."""
+        first = len(self._answers)
+        line = self.send(cmd, device, **fields)
 
         def answered():
             self._alive()

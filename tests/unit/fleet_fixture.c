@@ -129,6 +129,8 @@ int fleet_fixture_setup(void **state)
     struct fleet_settings settings = {.unknown = FLEET_REFUSE,
                                       .hold_ms = 60000,
                                       .events_keep_s = 604800,
+                                      .claim_code_valid_ms = 300000,
+                                      .transfer_valid_ms = 604800000,
                                       .update_events_keep_s = 604800,
                                       .argon2_memory_kib = 64,
                                       .argon2_iterations = 1,
