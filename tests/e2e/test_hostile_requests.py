@@ -201,7 +201,7 @@ def bodies_of(document, operation):
     schema = document.body_schema(operation)
     if schema is not None:
         needed = document.example(schema, everything=False)
-        for name in schema["properties"]:
+        for name in schema.get("properties", ()):
             for value in WRONG:
                 yield {**needed, name: value}
 
