@@ -96,6 +96,8 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .unknown = policies[c->devices_unknown],
         .hold_ms = c->store_hold_s * 1000,
         .events_keep_s = c->events_keep_s,
+        .event_name_max = c->events_name_max,
+        .event_data_max = c->events_data_max,
         .node_id = c->node_id,
     };
 }
@@ -511,7 +513,11 @@ static int start_rooms(struct node *n)
     struct api_settings api = {.bind = c->http_bind,
                                .port = (uint16_t)c->http_port,
                                .tls_cert = c->http_tls_cert,
-                               .tls_key = c->http_tls_key};
+                               .tls_key = c->http_tls_key,
+                               .streams = {.most = c->http_streams,
+                                           .per_address = c->http_streams_per_address,
+                                           .lag_bytes = c->http_stream_lag_kib * 1024,
+                                           .keepalive_ms = c->http_stream_keepalive_s * 1000}};
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);

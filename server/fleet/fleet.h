@@ -18,7 +18,8 @@ struct fleet_settings {
     enum fleet_policy unknown;
     uint32_t hold_ms;       /* how long an acknowledgement may wait for Postgres (store.hold_s) */
     uint64_t events_keep_s; /* older events are deleted, in small batches */
-    uint32_t node_id;       /* which of the nodes this is; stays as it was at the start */
+    uint32_t event_name_max, event_data_max; /* bytes of what people publish */
+    uint32_t node_id;                        /* which of the nodes this is; stays as it was at the start */
 };
 
 struct firmware_cache;
