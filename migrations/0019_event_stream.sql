@@ -100,6 +100,7 @@ CREATE FUNCTION ended_event_streams(tokens bigint[], products integer[], devices
         OR s.product IS NOT NULL AND (product_access(u.id, u.role <> 'owner', s.product) IS NULL
                                       OR s.device IS NOT NULL AND d.in_product IS DISTINCT FROM s.product)
         OR s.product IS NULL AND s.device IS NOT NULL AND u.role = 'owner' AND d.owner_id IS DISTINCT FROM u.id
+     ORDER BY s.ord
 $$;
 
 -- --- people publish to products ---

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -30,6 +31,7 @@
 #define DRAIN_MAX_MS 3000
 #define DEADLINES_A_TURN 256 /* thousands can be due at once: the rest after what has come meanwhile */
 #define DRAIN_STEP_MS 20
+#define FILES_BESIDES 1200 /* other connections of people, and our own */
 
 enum node_state { NODE_STARTING, NODE_SERVING, NODE_DRAINING, NODE_CLOSING };
 
@@ -550,11 +552,24 @@ static void finish(struct node *n)
     metrics_free(n->metrics);
 }
 
+/* Each connection of a person is a file: as many as the system allows this process. */
+static void allow_files(const struct config *c)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < c->http_streams + FILES_BESIDES)
+        log_warn("start.few_files allowed=%ju why=\"http.streams %u needs more\"", (uintmax_t)limit.rlim_max, c->http_streams);
+}
+
 int node_run(struct config *config)
 {
     struct node n = {.config = config, .started_ms = clock_ms(), .state = NODE_STARTING};
     log_set_level(config->log_level);
     (void)signal(SIGPIPE, SIG_IGN);
+    allow_files(config);
     if (check_schema(config) != 0 || load_key(&n) != 0)
         return 1;
     deadlines_init(&n.deadlines);

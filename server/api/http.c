@@ -159,7 +159,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
     if (r == NULL)
         return;
     *slot = NULL;
-    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK && r->source.over == NULL)
         h->api->vanished->value++;
     DL_DELETE(h->requests, r);
     http_request_release(r);
@@ -222,8 +222,9 @@ static void on_janitor(uv_timer_t *janitor)
     }
 }
 
-static bool daemon_start(struct http *h, int fd)
+static bool daemon_start(struct http *h, const struct stream_settings *streams, int fd)
 {
+    unsigned streams_per_address = streams->per_address > 0 ? streams->per_address : streams->most;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, h->certificate.chain},
@@ -237,8 +238,8 @@ static bool daemon_start(struct http *h, int fd)
         tls[0] = tls[2];
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_CONNECTIONS_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX + streams->most,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_CONNECTIONS_PER_ADDRESS + streams_per_address, MHD_OPTION_CONNECTION_TIMEOUT,
         HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_client, h,
         MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, h, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
@@ -277,7 +278,7 @@ struct http *http_new(uv_loop_t *loop, const struct api_settings *settings, stru
     fd = listener_open(settings->bind, settings->port, &h->port, why, why_size);
     if (fd < 0)
         goto fail;
-    if (!daemon_start(h, fd)) {
+    if (!daemon_start(h, &settings->streams, fd)) {
         /* libmicrohttpd closes fd in some cases of failure, in others not; it goes with the process that
          * cannot start */
         const char *reason = h->last_message[0] != '\0' ? h->last_message : "libmicrohttpd does not start";
