@@ -39,16 +39,16 @@ static struct tally_range *range_of(struct tally *t, uint32_t place)
 }
 
 /* 0: it is none. */
-static uint32_t number_of(const char *digits, size_t len)
+static uint64_t number_of(const char *digits, size_t len)
 {
-    uint32_t number = 0;
+    uint64_t number = 0;
 
-    if (len == 0 || len > 9)
+    if (len == 0 || len > 19)
         return 0;
     for (size_t i = 0; i < len; i++) {
         if (digits[i] < '0' || digits[i] > '9')
             return 0;
-        number = 10 * number + (uint32_t)(digits[i] - '0');
+        number = 10 * number + (uint64_t)(digits[i] - '0');
     }
     return number;
 }
@@ -57,7 +57,7 @@ void tally_note(struct tally *t, struct tally_devices *devices, const char *data
 {
     struct tally_device *device = NULL;
     struct tally_range *range;
-    uint32_t number = 0;
+    uint64_t number = 0;
 
     if (data_len > TALLY_ID_LEN + 1 && data[TALLY_ID_LEN] == ':') {
         number = number_of(data + TALLY_ID_LEN + 1, data_len - TALLY_ID_LEN - 1);

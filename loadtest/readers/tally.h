@@ -17,7 +17,7 @@
 struct tally_device { /* what all readers together know of it */
     char id[TALLY_ID_LEN];
     uint32_t place;
-    uint32_t first, last; /* the lowest and the highest number that any reader got */
+    uint64_t first, last; /* the lowest and the highest number that any reader got */
 };
 struct tally_devices {
     struct table by_id;
@@ -25,7 +25,7 @@ struct tally_devices {
     uint32_t count;
 };
 struct tally_range {
-    uint32_t first, last; /* first 0: nothing yet */
+    uint64_t first, last; /* first 0: nothing yet */
 };
 struct tally {
     struct tally_range *ranges; /* ours, by place */
