@@ -14,7 +14,9 @@
 
 #define READERS_MAX 50000
 #define AT_ONCE 64 /* that connect at the same time */
-#define CATCH_UP_MS 5000
+#define LOOK_MS 1000
+#define QUIET_LOOKS 4 /* nothing came for so long: that was all */
+#define LOOKS_MAX 120
 
 struct readers {
     uv_loop_t loop;
@@ -26,6 +28,8 @@ struct readers {
     unsigned count, stalled, started, settled, open;
     unsigned seconds;
     bool said_open, ending;
+    uint64_t events_before;
+    int looks, quiet_looks;
 };
 
 static int usage(FILE *out, int code)
@@ -84,7 +88,7 @@ static void on_closed(void *ctx, struct reader *r)
 
 static void report(struct readers *rs)
 {
-    uint64_t events = 0, missing = 0, repeated = 0, malformed = 0, bytes = 0;
+    uint64_t events = 0, missing = 0, late = 0, repeated = 0, malformed = 0, bytes = 0;
     unsigned whole = 0, cut = 0, stalled_cut = 0, refused = 0;
 
     for (unsigned i = 0; i < rs->count + rs->stalled; i++) {
@@ -98,22 +102,30 @@ static void report(struct readers *rs)
         cut += r->was_cut;
         events += r->tally.events;
         missing += r->tally.missing;
+        late += r->tally.late;
         repeated += r->tally.repeated;
         malformed += r->tally.malformed;
         whole += !r->was_cut && tally_is_whole(&r->tally, &rs->devices);
     }
     (void)printf("{\"event\":\"report\",\"readers\":%u,\"whole\":%u,\"cut\":%u,\"refused\":%u,\"stalled\":%u,\"stalled_cut\":%u,"
-                 "\"deliveries\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"malformed\":%" PRIu64
+                 "\"deliveries\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"late\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"malformed\":%" PRIu64
                  ",\"bytes\":%" PRIu64 ",\"devices\":%u,\"published\":%" PRIu64 "}\n",
-                 rs->count, whole, cut, refused, rs->stalled, stalled_cut, events, missing, repeated, malformed, bytes,
+                 rs->count, whole, cut, refused, rs->stalled, stalled_cut, events, missing, late, repeated, malformed, bytes,
                  rs->devices.count, tally_published(&rs->devices));
     (void)fflush(stdout);
 }
 
-static void on_caught_up(uv_timer_t *catching)
+static void on_look(uv_timer_t *catching)
 {
     struct readers *rs = catching->data;
+    uint64_t events = 0;
 
+    for (unsigned i = 0; i < rs->count; i++)
+        events += rs->all[i].tally.events;
+    rs->quiet_looks = events == rs->events_before ? rs->quiet_looks + 1 : 0;
+    rs->events_before = events;
+    if (rs->quiet_looks < QUIET_LOOKS && ++rs->looks < LOOKS_MAX)
+        return;
     report(rs);
     for (unsigned i = 0; i < rs->started; i++)
         reader_close(&rs->all[i]);
@@ -129,7 +141,7 @@ static void finish(struct readers *rs)
     rs->ending = true;
     for (unsigned i = rs->count; i < rs->started; i++)
         reader_catch_up(&rs->all[i]);
-    (void)uv_timer_start(&rs->catching, on_caught_up, CATCH_UP_MS, 0);
+    (void)uv_timer_start(&rs->catching, on_look, LOOK_MS, LOOK_MS);
 }
 
 static void on_limit(uv_timer_t *limit)

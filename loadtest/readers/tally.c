@@ -53,10 +53,31 @@ static uint64_t number_of(const char *digits, size_t len)
     return number;
 }
 
+static void note_in_range(struct tally *t, struct tally_range *range, uint64_t number)
+{
+    uint64_t above = number - range->last, below = range->last - number;
+
+    if (range->first == 0) {
+        *range = (struct tally_range){.first = number, .last = number, .seen = 1};
+    } else if (number > range->last) {
+        t->missing += above - 1;
+        range->seen = above < 64 ? range->seen << above | 1 : 1;
+        range->last = number;
+    } else if (below < 64 && number >= range->first && !(range->seen >> below & 1)) {
+        range->seen |= (uint64_t)1 << below;
+        t->missing--;
+        t->late++;
+    } else if (number < range->first) {
+        t->late++;
+        range->first = number;
+    } else {
+        t->repeated++;
+    }
+}
+
 void tally_note(struct tally *t, struct tally_devices *devices, const char *data, size_t data_len)
 {
     struct tally_device *device = NULL;
-    struct tally_range *range;
     uint64_t number = 0;
 
     if (data_len > TALLY_ID_LEN + 1 && data[TALLY_ID_LEN] == ':') {
@@ -67,16 +88,8 @@ void tally_note(struct tally *t, struct tally_devices *devices, const char *data
         t->malformed++;
         return;
     }
-    range = range_of(t, device->place);
     t->events++;
-    if (range->first == 0)
-        range->first = range->last = number;
-    else if (number <= range->last)
-        t->repeated++;
-    else {
-        t->missing += number - range->last - 1;
-        range->last = number;
-    }
+    note_in_range(t, range_of(t, device->place), number);
     if (device->first == 0 || number < device->first)
         device->first = number;
     if (number > device->last)

@@ -26,11 +26,15 @@ struct tally_devices {
 };
 struct tally_range {
     uint64_t first, last; /* first 0: nothing yet */
+    uint64_t seen;        /* bit n: last - n came */
 };
 struct tally {
     struct tally_range *ranges; /* ours, by place */
     uint32_t range_count;
-    uint64_t events, missing, repeated, malformed; /* missing: numbers left out; repeated: not above the one before */
+    uint64_t events, malformed;
+    uint64_t missing;  /* numbers left out, for good so far */
+    uint64_t late;     /* came after a higher one: overtaken on its way to the server, or disordered by it */
+    uint64_t repeated; /* came before */
 };
 
 /* One event's data, `ID:COUNTER`. */

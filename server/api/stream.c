@@ -98,6 +98,7 @@ static void note_written(struct stream *stream, size_t len)
     stream->written_ms = clock_ms();
     stream->owes_line = false;
     s->written->value += len;
+    s->written_count++;
     DL_DELETE2(s->silent, stream, prev_silent, next_silent);
     DL_APPEND2(s->silent, stream, prev_silent, next_silent);
 }

@@ -42,6 +42,7 @@ struct streams {
     struct stream *waking, *ending, *silent, *check, *by_serial;
     struct stream_address *addresses;
     size_t count, bytes;
+    size_t written_count; /* readers that were written to since the last turn */
     uint64_t serial;
     struct event_follower follower;
     uv_timer_t turn, janitor;

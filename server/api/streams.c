@@ -105,8 +105,10 @@ static void on_turn(uv_timer_t *turn)
 {
     struct streams *s = turn->data;
 
-    for (int i = 0; i < STREAMS_A_TURN && s->waking != NULL; i++)
+    /* Those that have more than one piece to get go on by themselves: others wait until they are done, or held up. */
+    for (; s->written_count < STREAMS_A_TURN && s->waking != NULL; s->written_count++)
         stream_turn(s->waking);
+    s->written_count = 0;
     if (s->waking != NULL) {
         (void)uv_timer_start(&s->turn, on_turn, 0, 0);
     } else if (s->in_round) {

@@ -6,8 +6,8 @@
  *
  * What readers ask for the same share one feed (stream_index.h), whose text is kept once (stream_log.h). An event costs an entry in
  * each feed it belongs to and nothing for a reader. After each look at what was published (fleet/event_tail.h) the readers of feeds
- * with something new are woken, STREAMS_A_TURN in a turn of the loop, and each is written all it has not got in one piece; the next
- * look waits until all had their turn.
+ * with something new are woken, as many as keep what is written in a turn of the loop to STREAMS_A_TURN of them, and each is written
+ * what it has not got in one piece; the next look waits until all had their turn.
  *
  * Bounded: so many streams in all and to one address; a reader that the network holds up is cut when it is lag_bytes behind, and the
  * hindmost ones when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by its reason, logged, and its last words are a
@@ -22,7 +22,7 @@
 #include "api/stream_index.h"
 #include "fleet/stream_access.h"
 
-#define STREAMS_A_TURN 200
+#define STREAMS_A_TURN 100 /* readers that are written to, each at most 32 KiB */
 #define STREAMS_BYTES_MAX ((size_t)128 * 1048576)
 #define STREAMS_CHECK_MS 5000
 #define STREAMS_LAST_WORDS_MS 1000
