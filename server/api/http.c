@@ -18,7 +18,7 @@
 #include "base/mem.h"
 
 #define JANITOR_MS 5000
-#define HANDLES 3
+#define HANDLES 4
 #define LAST_RUNS 3 /* resume, queue, send */
 
 /* A client's connection; in the list while it has not brought a whole request. */
@@ -34,6 +34,7 @@ struct http {
     struct api *api;           /* borrowed: outlives this */
     uv_poll_t poll;
     uv_timer_t due, janitor;
+    uv_idle_t now; /* due in the next turn; a timer of 0 ms would come again and again in this one */
     struct certificate certificate; /* ours */
     struct client *incomplete;
     struct http_request *requests;
@@ -47,6 +48,7 @@ struct http {
 
 static void on_drained(uv_timer_t *janitor);
 static void on_due(uv_timer_t *due);
+static void on_now(uv_idle_t *now);
 
 static void on_message(void *arg, const char *format, va_list args)
 {
@@ -186,10 +188,19 @@ static void http_run(struct http *h)
     h->running = true;
     (void)MHD_run(h->daemon);
     h->running = false;
-    if (MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES)
-        uv_timer_start(&h->due, on_due, wait_ms, 0);
+    uv_timer_stop(&h->due);
+    uv_idle_stop(&h->now);
+    if (MHD_get_timeout(h->daemon, &wait_ms) != MHD_YES)
+        return;
+    if (wait_ms == 0)
+        uv_idle_start(&h->now, on_now);
     else
-        uv_timer_stop(&h->due);
+        uv_timer_start(&h->due, on_due, wait_ms, 0);
+}
+
+static void on_now(uv_idle_t *now)
+{
+    http_run(now->data);
 }
 
 static void on_due(uv_timer_t *due)
@@ -206,7 +217,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 void http_wake(struct http *h)
 {
     if (!h->running)
-        uv_timer_start(&h->due, on_due, 0, 0);
+        uv_idle_start(&h->now, on_now);
 }
 
 static void on_janitor(uv_timer_t *janitor)
@@ -252,9 +263,10 @@ static void handles_start(struct http *h, uv_loop_t *loop)
 
     must(uv_poll_init(loop, &h->poll, fd) == 0);
     must(uv_timer_init(loop, &h->due) == 0);
+    must(uv_idle_init(loop, &h->now) == 0);
     must(uv_timer_init(loop, &h->janitor) == 0);
     h->handles_open = HANDLES;
-    h->poll.data = h->due.data = h->janitor.data = h;
+    h->poll.data = h->due.data = h->now.data = h->janitor.data = h;
     must(uv_poll_start(&h->poll, UV_READABLE, on_ready) == 0);
     must(uv_timer_start(&h->janitor, on_janitor, JANITOR_MS, JANITOR_MS) == 0);
     must(uv_timer_start(&h->due, on_due, 0, 0) == 0); /* the first run starts the listening */
@@ -327,6 +339,7 @@ static void on_drained(uv_timer_t *janitor)
         (void)MHD_run(h->daemon);
     uv_close((uv_handle_t *)&h->poll, on_handle_closed); /* before its descriptor goes */
     uv_close((uv_handle_t *)&h->due, on_handle_closed);
+    uv_close((uv_handle_t *)&h->now, on_handle_closed);
     uv_close((uv_handle_t *)&h->janitor, on_handle_closed);
     h->closing = false; /* requests that end from here on change nothing */
     MHD_stop_daemon(h->daemon);

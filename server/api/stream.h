@@ -45,7 +45,8 @@ struct streams {
     size_t written_count; /* readers that were written to since the last turn */
     uint64_t serial;
     struct event_follower follower;
-    uv_timer_t turn, janitor;
+    uv_idle_t turn; /* while there are any that wake */
+    uv_timer_t janitor;
     int handles_open;
     bool follows, stopped, in_round;
     struct stream_check *checking; /* a question about rights that is under way */

@@ -101,7 +101,7 @@ static void relieve(struct streams *s)
     s->held->value = s->bytes;
 }
 
-static void on_turn(uv_timer_t *turn)
+static void on_turn(uv_idle_t *turn)
 {
     struct streams *s = turn->data;
 
@@ -109,9 +109,10 @@ static void on_turn(uv_timer_t *turn)
     for (; s->written_count < STREAMS_A_TURN && s->waking != NULL; s->written_count++)
         stream_turn(s->waking);
     s->written_count = 0;
-    if (s->waking != NULL) {
-        (void)uv_timer_start(&s->turn, on_turn, 0, 0);
-    } else if (s->in_round) {
+    if (s->waking != NULL)
+        return;
+    (void)uv_idle_stop(turn);
+    if (s->in_round) {
         s->in_round = false;
         fleet_events_passed_on(s->api->fleet);
     }
@@ -133,7 +134,7 @@ static void on_round(void *ctx)
     }
     relieve(s);
     s->in_round = true;
-    (void)uv_timer_start(&s->turn, on_turn, 0, 0);
+    (void)uv_idle_start(&s->turn, on_turn);
 }
 
 /* --- time --- */
@@ -151,7 +152,7 @@ static void say_still_here(struct streams *s, uint64_t now_ms)
             continue; /* it gets something anyway, or takes nothing */
         stream->owes_line = true;
         stream_wake(stream);
-        (void)uv_timer_start(&s->turn, on_turn, 0, 0);
+        (void)uv_idle_start(&s->turn, on_turn);
     }
 }
 
@@ -281,7 +282,7 @@ struct streams *streams_new(uv_loop_t *loop, struct api *api, const struct strea
     s->settings = *settings;
     s->follower = (struct event_follower){.ctx = s, .is_wanted = on_wanted, .event = on_event, .round = on_round};
     add_metrics(s, api->metrics);
-    must(uv_timer_init(loop, &s->turn) == 0);
+    must(uv_idle_init(loop, &s->turn) == 0);
     must(uv_timer_init(loop, &s->janitor) == 0);
     s->turn.data = s->janitor.data = s;
     s->handles_open = HANDLES;
@@ -297,7 +298,7 @@ void streams_stop(struct streams *s)
     stream_rights_forget(s);
     while (s->check != NULL)
         stream_end(s->check, STREAM_SHUTDOWN);
-    (void)uv_timer_stop(&s->turn);
+    (void)uv_idle_stop(&s->turn);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
