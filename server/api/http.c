@@ -102,10 +102,11 @@ static void on_client(void *arg, struct MHD_Connection *connection, void **conte
 }
 
 static enum MHD_Result begin(struct http *h, struct MHD_Connection *connection, const char *url,
-                             const char *method, void **slot)
+                             const char *method, const char *version, void **slot)
 {
     struct http_request *r = http_request_new(h->api, connection, url, method);
 
+    r->knows_chunks = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     *slot = r;
     DL_APPEND(h->requests, r);
     if (http_request_is_hopeless(r)) {
@@ -126,11 +127,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     struct http *h = arg;
     struct http_request *r = *slot;
 
-    (void)version;
     if (h->refusing && (r == NULL || r->state == HTTP_REQUEST_RECEIVING))
         return MHD_NO; /* the library does not stop while a request is suspended */
     if (r == NULL)
-        return begin(h, connection, url, method, slot);
+        return begin(h, connection, url, method, version, slot);
     if (*data_len > 0) {
         size_t piece_len = *data_len;
         *data_len = 0;

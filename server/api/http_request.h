@@ -53,7 +53,7 @@ struct http_header {
  * it; 0: there is nothing now, and it is asked again after http_request_go_on; HTTP_SOURCE_END: that was all. over comes once, when
  * nothing is asked any more. Neither may end another request. */
 #define HTTP_SOURCE_END (-1)
-#define HTTP_SOURCE_ROOM_BYTES 16384 /* of a client that HTTP/1.0 is spoken with */
+#define HTTP_SOURCE_ROOM_BYTES 16384 /* of a client that knows no chunks */
 struct http_source {
     ssize_t (*fill)(void *ctx, char *out, size_t out_size);
     void (*over)(void *ctx);
@@ -88,7 +88,8 @@ struct http_request {
     void *scratch; /* ours, see http_request_scratch */
     size_t scratch_bytes;
     struct http_source source; /* over NULL: there is none */
-    bool is_resting;           /* it has nothing now: suspended as well */
+    bool knows_chunks;         /* it speaks HTTP/1.1 */
+    bool is_resting;           /* the source has nothing now: suspended as well */
     bool suspended;          /* libmicrohttpd does nothing until it is resumed */
     bool comes_with_headers; /* suspended with them: its next call brings nothing new */
     bool is_counted;         /* in api->upload_count */

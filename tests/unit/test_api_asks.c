@@ -152,7 +152,7 @@ static void test_variables_that_come_to_nothing(void **state)
     (void)state;
     assert_error("GET /v1/devices/" CORE_ID "/count HTTP/1.1\r\n" AS_ADMIN "\r\n", 408, "Timed out.");
     assert_error("GET /v1/devices/" CORE_ID "/none HTTP/1.1\r\n" AS_ADMIN "\r\n", 404, "Variable not found");
-    assert_error("GET /v1/devices/" CORE_ID "/events HTTP/1.1\r\n" AS_ADMIN "\r\n", 404,
+    assert_error("GET /v1/devices/" CORE_ID "/owner HTTP/1.1\r\n" AS_ADMIN "\r\n", 404,
                  "There is nothing at this path.");
     will_answer((struct device_answer){.ask = DEVICE_SAID_ERROR, .code = 0x84});
     assert_error("GET /v1/devices/" CORE_ID "/count HTTP/1.1\r\n" AS_ADMIN "\r\n", 404, "Variable not found");
