@@ -136,11 +136,13 @@ static ssize_t on_fill(void *ctx, char *out, size_t out_size)
         if (len == 0 && stream->owes_line)
             out[len++] = '\n';
     }
-    if (len > 0)
+    if (len > 0) {
         note_written(stream, len);
-    else
-        enter(stream, STREAM_RESTING);
-    return (ssize_t)len;
+        return (ssize_t)len;
+    }
+    stream->behind_ms = 0;
+    enter(stream, STREAM_RESTING);
+    return 0;
 }
 
 /* --- its life --- */

@@ -28,6 +28,7 @@ struct stream {
     enum stream_why why; /* when ENDING */
     bool said_hello, owes_line, said_last;
     uint64_t written_ms, ending_ms;
+    uint64_t behind_ms; /* since when it is too far behind; 0: it is not */
     struct stream *prev, *next;             /* of the feed's list of its state, of the waking, or of the ending */
     struct stream *prev_silent, *next_silent; /* of all but the ending, longest silence first */
     struct stream *prev_check, *next_check; /* of all but the ending: whose rights are looked at next first */

@@ -64,14 +64,18 @@ static bool on_wanted(void *ctx)
     return s->count > 0;
 }
 
-/* Who is further behind than behind_bytes because the network, or the client, does not take it. */
-static void cut_slow(struct stream_feed *feed, uint64_t behind_bytes)
+/* Who is further behind than behind_bytes, for so long: the network, or the client, does not take it. Those who rest have all. */
+static void cut_slow(struct stream_feed *feed, uint64_t behind_bytes, uint64_t for_ms)
 {
     struct stream *stream, *next, *flowing = feed->flowing;
-    uint64_t end = feed->log.end;
+    uint64_t end = feed->log.end, now_ms = clock_ms();
 
     DL_FOREACH_SAFE (flowing, stream, next) {
-        if (end - stream->place.at > behind_bytes)
+        if (end - stream->place.at <= behind_bytes)
+            stream->behind_ms = 0;
+        else if (stream->behind_ms == 0 && for_ms > 0)
+            stream->behind_ms = now_ms;
+        else if (now_ms - stream->behind_ms >= for_ms)
             stream_end(stream, STREAM_SLOW); /* with the last of them the feed goes */
     }
 }
@@ -94,7 +98,7 @@ static void relieve(struct streams *s)
     while (s->bytes > STREAMS_BYTES_MAX && (feed = heaviest(s)) != NULL &&
            stream_log_lag(&feed->log) > STREAM_CHUNK_MAX_BYTES) {
         size_t before = s->bytes;
-        cut_slow(feed, stream_log_lag(&feed->log) / 2);
+        cut_slow(feed, stream_log_lag(&feed->log) / 2, 0);
         if (s->bytes == before)
             break;
     }
@@ -130,7 +134,7 @@ static void on_round(void *ctx)
         while (feed->resting != NULL)
             stream_wake(feed->resting);
         if (stream_log_lag(&feed->log) > s->settings.lag_bytes)
-            cut_slow(feed, s->settings.lag_bytes);
+            cut_slow(feed, s->settings.lag_bytes, STREAMS_BEHIND_MS);
     }
     relieve(s);
     s->in_round = true;

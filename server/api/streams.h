@@ -9,8 +9,8 @@
  * with something new are woken, as many as keep what is written in a turn of the loop to STREAMS_A_TURN of them, and each is written
  * what it has not got in one piece; the next look waits until all had their turn.
  *
- * Bounded: so many streams in all and to one address; a reader that the network holds up is cut when it is lag_bytes behind, and the
- * hindmost ones when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by its reason, logged, and its last words are a
+ * Bounded: so many streams in all and to one address; a reader that is lag_bytes behind for STREAMS_BEHIND_MS is cut, and the hindmost
+ * ones at once when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by its reason, logged, and its last words are a
  * comment when they can be written. Tokens and rights are looked at again every STREAMS_CHECK_MS.
  * Ownership: made and closed by api.c. Loop thread only. */
 #ifndef CYAN_API_STREAMS_H
@@ -26,6 +26,7 @@
 #define STREAMS_BYTES_MAX ((size_t)128 * 1048576)
 #define STREAMS_CHECK_MS 5000
 #define STREAMS_LAST_WORDS_MS 1000
+#define STREAMS_BEHIND_MS 1000 /* longer than it takes to write to everybody once */
 
 struct streams;
 struct streams *streams_new(uv_loop_t *loop, struct api *api, const struct stream_settings *settings);

@@ -205,9 +205,15 @@ static void test_publishing(void **state)
     assert_string_equal(text_of(&a, "error"), "name is not acceptable.");
     forget(&a);
     ask_with(&a, "POST /v1/devices/events", JSON, "{\"data\":\"x\"}");
-    assert_string_equal(text_of(&a, "error"), "name must be 1 to 64 bytes of text.");
+    assert_string_equal(text_of(&a, "error"), "name must be text that is not empty.");
     forget(&a);
     ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"go\",\"private\":\"perhaps\"}");
+    assert_int_equal(a.status, 400);
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"go\",\"ttl\":-1}");
+    assert_int_equal(a.status, 400);
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", FORM, "name=go&ttl=16777216");
     assert_int_equal(a.status, 400);
     forget(&a);
 }
