@@ -174,7 +174,7 @@ END $$;
 
 -- --- events of the server itself ---
 
--- Whether anybody would hear of them. A herd of devices that comes online costs one look each otherwise.
+-- Whether anybody would hear of them.
 CREATE FUNCTION wants_system_events() RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM event_reader WHERE until > now())
 $$;
@@ -188,22 +188,64 @@ CREATE FUNCTION publish_system_event(event_device bytea, event_product integer, 
      WHERE wants_system_events()
 $$;
 
--- spark/status says what `connected` of the device says. A device that is back with a new session before it was missed was away.
-CREATE FUNCTION on_device_presence() RETURNS trigger LANGUAGE plpgsql AS $$
+-- spark/status says what `connected` of the device says. A device that is back with a new session before it was missed was away. Of
+-- those that were online (was_ids) with which session; in one statement, since a herd comes online at once.
+CREATE FUNCTION tell_presence(ids bytea[], was_ids bytea[], was_sessions bigint[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO event (key, device_id, name, data, content_format, ttl_s, is_public, is_system, received_at)
+    SELECT uuid_send(gen_random_uuid()), d.id, 'spark/status', convert_to(s.said, 'UTF8'), 0, 60, false, true, clock_timestamp()
+      FROM device d
+      LEFT JOIN unnest(was_ids, was_sessions) AS w (id, session) ON w.id = d.id
+     CROSS JOIN (VALUES (1, 'offline'), (2, 'online')) AS s (step, said)
+     WHERE d.id = ANY (ids)
+       AND CASE s.said WHEN 'offline' THEN w.id IS NOT NULL AND (NOT d.online OR d.online_session_id <> w.session)
+                       ELSE d.online AND (w.id IS NULL OR d.online_session_id <> w.session) END
+     ORDER BY d.id, s.step
+$$;
+
+ALTER FUNCTION store_presence RENAME TO store_presence_untold;
+CREATE FUNCTION store_presence(node integer, ids bytea[], onlines boolean[], heards bigint[], ips text[],
+                               sessions bigint[], epochs bigint[], c_ids bytea[], c_sessions bigint[], c_ats bigint[],
+                               c_reasons text[], c_ips text[], c_resumed boolean[], c_goodbyes text[])
+    RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    wanted boolean := wants_system_events();
+    was_ids bytea[];
+    was_sessions bigint[];
 BEGIN
-    IF wants_system_events() THEN
-        IF OLD.online THEN
-            PERFORM publish_system_event(NEW.id, NULL, 'spark/status', 'offline');
-        END IF;
-        IF NEW.online THEN
-            PERFORM publish_system_event(NEW.id, NULL, 'spark/status', 'online');
-        END IF;
+    IF wanted THEN
+        PERFORM FROM device WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+        SELECT coalesce(array_agg(d.id), '{}'), coalesce(array_agg(d.online_session_id), '{}') INTO was_ids, was_sessions
+          FROM device d WHERE d.id = ANY (ids) AND d.online;
     END IF;
-    RETURN NULL;
+    PERFORM store_presence_untold(node, ids, onlines, heards, ips, sessions, epochs, c_ids, c_sessions, c_ats, c_reasons, c_ips,
+                                  c_resumed, c_goodbyes);
+    IF wanted THEN
+        PERFORM tell_presence(ids, was_ids, was_sessions);
+    END IF;
 END $$;
-CREATE TRIGGER device_presence AFTER UPDATE OF online, online_session_id ON device FOR EACH ROW
-    WHEN (OLD.online <> NEW.online OR NEW.online AND OLD.online_session_id <> NEW.online_session_id)
-    EXECUTE FUNCTION on_device_presence();
+
+-- As before, and told.
+CREATE OR REPLACE FUNCTION store_node_offline(node integer, why text, max_count integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    ids bytea[] := ARRAY(SELECT id FROM device WHERE online AND node_id = node LIMIT max_count);
+    was_ids bytea[];
+    was_sessions bigint[];
+BEGIN
+    PERFORM FROM device WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+    SELECT coalesce(array_agg(d.id), '{}'), coalesce(array_agg(d.online_session_id), '{}') INTO was_ids, was_sessions
+      FROM device d WHERE d.id = ANY (ids) AND d.online;
+    UPDATE device_connection c SET
+        ended_at = greatest(c.started_at, coalesce(d.last_heard, c.started_at)),
+        duration_ms = greatest(0, to_ms(coalesce(d.last_heard, c.started_at)) - to_ms(c.started_at)),
+        reason = why
+      FROM device d
+     WHERE c.device_id = ANY (ids) AND d.id = c.device_id AND d.online AND c.node_id = node AND c.ended_at IS NULL;
+    UPDATE device SET online = false WHERE id = ANY (ids) AND node_id = node;
+    IF wants_system_events() THEN
+        PERFORM tell_presence(ids, was_ids, was_sessions);
+    END IF;
+    RETURN cardinality(ids);
+END $$;
 
 CREATE FUNCTION on_device_safe_mode() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

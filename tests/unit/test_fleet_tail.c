@@ -171,6 +171,19 @@ static void test_who_rests_hears_nothing_until_it_listens_again(void **state)
     assert_int_equal(ears.numbers[1], 3);
 }
 
+/* Presence as attendance.c writes it. */
+static void turn(struct fleet_fixture *fx, unsigned n, bool online, uint64_t session)
+{
+    struct device_facts facts = fleet_test_facts(n, session);
+    struct metric *writes = metrics_add(fx->metrics, METRIC_COUNTER, "cyan_presence_writes_total", NULL, "");
+    uint64_t before = writes->value;
+    if (online)
+        fx->ops->online(fx->ops->ctx, &facts, false);
+    else
+        fx->ops->offline(fx->ops->ctx, &facts, DEVICE_OFFLINE_SILENT, NULL);
+    fleet_run_until(fx, writes->value > before && pg_unanswered(fx->pg) == 0);
+}
+
 static void test_what_is_told_of_an_event(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -179,8 +192,8 @@ static void test_what_is_told_of_an_event(void **state)
     struct device_id id = fleet_test_id(7);
     fleet_script("INSERT INTO product (id, slug, name, platform_id) VALUES (1234, 'lamps', 'Lamps', 13)");
     snprintf(sql, sizeof sql,
-             "INSERT INTO device (id, owner_id, in_product, product_version) VALUES (decode('e00fce680000000000000007', 'hex'), %d,"
-             " 1234, 3)",
+             "INSERT INTO device (id, owner_id, in_product, product_version, session_id)"
+             " VALUES (decode('e00fce680000000000000007', 'hex'), %d, 1234, 3, 5)",
              (int)fx->owner.user_id);
     fleet_script(sql);
     listen_to(&ears, fx);
@@ -196,23 +209,30 @@ static void test_what_is_told_of_an_event(void **state)
     fleet_run_until(fx, ears.count == 3);
     assert_string_equal(ears.last, "0 0 1234 particle/firmware/create={\"version\":\"1\"}");
     /* presence is told, a device in quarantine is not */
-    fleet_script("UPDATE device SET online = true WHERE in_product = 1234");
+    turn(fx, 7, true, 5);
     fleet_run_until(fx, ears.count == 4);
     snprintf(expected, sizeof expected, "%d 0 1234 device spark/status=online", (int)fx->owner.user_id);
     assert_string_equal(ears.last, expected);
-    fleet_script("UPDATE device SET online = false, quarantined = true WHERE in_product = 1234");
+    turn(fx, 7, true, 5); /* said again, as a node does whose lease had lapsed */
+    fleet_script("UPDATE device SET session_id = 6");
+    turn(fx, 7, true, 6); /* a new session, and the end of the old one was not missed */
+    fleet_run_until(fx, ears.count == 6);
+    snprintf(expected, sizeof expected, "%d 0 1234 device spark/status=online", (int)fx->owner.user_id);
+    assert_string_equal(ears.last, expected);
+    fleet_script("UPDATE device SET quarantined = true");
+    turn(fx, 7, false, 6);
     store(5, 5);
-    fleet_run_until(fx, ears.count == 5);
-    assert_int_equal(ears.numbers[4], 5);
+    fleet_run_until(fx, ears.count == 7);
+    assert_int_equal(ears.numbers[6], 5);
 }
 
 static void test_nothing_of_the_system_is_stored_for_nobody(void **state)
 {
     struct fleet_fixture *fx = *state;
     struct device_id id = fleet_test_id(8);
-    (void)fx;
-    fleet_script("INSERT INTO device (id) VALUES (decode('e00fce680000000000000008', 'hex'))");
-    fleet_script("UPDATE device SET online = true");
+    fleet_script("INSERT INTO device (id, session_id) VALUES (decode('e00fce680000000000000008', 'hex'), 5)");
+    turn(fx, 8, true, 5);
+    assert_string_equal(fleet_sql("SELECT online FROM device"), "t");
     fleet_publish_system(fx->fleet, &id, "particle/device/updates/pending", "true");
     fleet_run_until(fx, pg_unanswered(fx->pg) == 0);
     assert_string_equal(fleet_sql("SELECT count(*) FROM event"), "0");
