@@ -54,9 +54,8 @@ BEGIN
                coalesce(e.product_id, d.in_product), d.product_version, coalesce(d.quarantined, false), e.name, e.data,
                e.content_format, e.ttl_s, e.is_public, to_ms(e.received_at)
           FROM (SELECT a.* FROM unnest(running) AS r (tx)
-                 CROSS JOIN LATERAL (SELECT * FROM event x
-                                      WHERE x.tx = r.tx AND x.id > CASE WHEN r.tx = last_tx THEN past_id ELSE -1 END OFFSET 0) a
-                 WHERE r.tx >= last_tx AND pg_visible_in_snapshot(r.tx, bound)
+                 CROSS JOIN LATERAL (SELECT * FROM event x WHERE x.tx = r.tx OFFSET 0) a
+                 WHERE (a.tx, a.id) > (last_tx, past_id) AND pg_visible_in_snapshot(r.tx, bound)
                 UNION ALL
                 (SELECT * FROM event b WHERE (b.tx, b.id) > (from_tx, from_id) AND pg_visible_in_snapshot(b.tx, bound)
                   ORDER BY b.tx, b.id LIMIT most)) e
