@@ -561,7 +561,8 @@ static void allow_files(const struct config *c)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < c->http_streams + FILES_BESIDES)
-        log_warn("start.few_files allowed=%ju why=\"http.streams %u needs more\"", (uintmax_t)limit.rlim_max, c->http_streams);
+        log_warn("start.few_files allowed=%ju why=\"http.streams %u needs more\"", (uintmax_t)limit.rlim_max,
+                 c->http_streams);
 }
 
 int node_run(struct config *config)

@@ -1,6 +1,6 @@
-/* cyan-readers: very many readers of an event stream, each of which checks that it gets every event of simulated devices once and in
- * order. Loopback only. Says `{"event":"open"}` when all are there; at `end` on stdin, its end, or after --seconds it says what each
- * has got, and ends. */
+/* cyan-readers: very many readers of an event stream, each of which checks that it gets every event of
+ * simulated devices once and in order. Loopback only. Says `{"event":"open"}` when all are there; at `end` on
+ * stdin, its end, or after --seconds it says what each has got, and ends. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -34,7 +34,8 @@ struct readers {
 
 static int usage(FILE *out, int code)
 {
-    (void)fprintf(out, "usage: cyan-readers --server 127.0.0.1:PORT --token-file FILE [--path /v1/devices/events] [--readers N]\n"
+    (void)fprintf(out, "usage: cyan-readers --server 127.0.0.1:PORT --token-file FILE [--path "
+                       "/v1/devices/events] [--readers N]\n"
                        "                    [--stalled N] [--seconds S]\n");
     return code;
 }
@@ -107,11 +108,13 @@ static void report(struct readers *rs)
         malformed += r->tally.malformed;
         whole += !r->was_cut && tally_is_whole(&r->tally, &rs->devices);
     }
-    (void)printf("{\"event\":\"report\",\"readers\":%u,\"whole\":%u,\"cut\":%u,\"refused\":%u,\"stalled\":%u,\"stalled_cut\":%u,"
-                 "\"deliveries\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"late\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"malformed\":%" PRIu64
-                 ",\"bytes\":%" PRIu64 ",\"devices\":%u,\"published\":%" PRIu64 "}\n",
-                 rs->count, whole, cut, refused, rs->stalled, stalled_cut, events, missing, late, repeated, malformed, bytes,
-                 rs->devices.count, tally_published(&rs->devices));
+    (void)printf("{\"event\":\"report\",\"readers\":%u,\"whole\":%u,\"cut\":%u,\"refused\":%u,\"stalled\":%u,"
+                 "\"stalled_cut\":%u,"
+                 "\"deliveries\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"late\":%" PRIu64
+                 ",\"repeated\":%" PRIu64 ",\"malformed\":%" PRIu64 ",\"bytes\":%" PRIu64
+                 ",\"devices\":%u,\"published\":%" PRIu64 "}\n",
+                 rs->count, whole, cut, refused, rs->stalled, stalled_cut, events, missing, late, repeated,
+                 malformed, bytes, rs->devices.count, tally_published(&rs->devices));
     (void)fflush(stdout);
 }
 
@@ -171,8 +174,8 @@ static bool read_server(struct sockaddr_in *server, const char *text)
     char host[64];
     unsigned port;
 
-    return sscanf(text, "%63[0-9.]:%u", host, &port) == 2 && port < 65536 && uv_ip4_addr(host, (int)port, server) == 0 &&
-           (ntohl(server->sin_addr.s_addr) >> 24) == 127;
+    return sscanf(text, "%63[0-9.]:%u", host, &port) == 2 && port < 65536 &&
+           uv_ip4_addr(host, (int)port, server) == 0 && (ntohl(server->sin_addr.s_addr) >> 24) == 127;
 }
 
 /* NULL: it cannot be read. */
@@ -265,7 +268,8 @@ int main(int argc, char **argv)
     char *token = read_token(token_file);
     if (!fine || !has_server || token == NULL || optind != argc)
         return usage(stderr, 2);
-    char *request = mem_printf("GET %s HTTP/1.1\r\nHost: cyan\r\nAuthorization: Bearer %s\r\n\r\n", path, token);
+    char *request =
+        mem_printf("GET %s HTTP/1.1\r\nHost: cyan\r\nAuthorization: Bearer %s\r\n\r\n", path, token);
     rs.ops.request = request;
     code = run(&rs);
     free(request);

@@ -22,7 +22,8 @@ struct reader_ops { /* shared by all */
     struct sockaddr_in server;
     struct tally_devices *devices;
     void (*opened)(void *ctx, struct reader *r);
-    void (*ended)(void *ctx, struct reader *r); /* by the server, or it could not be opened; then closed() follows */
+    void (*ended)(void *ctx,
+                  struct reader *r); /* by the server, or it could not be opened; then closed() follows */
     void (*closed)(void *ctx, struct reader *r);
 };
 struct reader {

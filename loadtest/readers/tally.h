@@ -1,5 +1,5 @@
-/* tally.h: what one reader has got of what simulated devices publish (`swarm/tick`, data `ID:COUNTER`): each number of a device once
- * and in order, and how far.
+/* tally.h: what one reader has got of what simulated devices publish (`swarm/tick`, data `ID:COUNTER`): each
+ * number of a device once and in order, and how far.
  *
  * Ownership: devices are shared by all readers; a tally grows with them. */
 #ifndef CYAN_READERS_TALLY_H
@@ -39,7 +39,8 @@ struct tally {
 
 /* One event's data, `ID:COUNTER`. */
 void tally_note(struct tally *t, struct tally_devices *devices, const char *data, size_t data_len);
-/* Nothing is missing between the first and the last number that anybody got of each device, and nothing came twice. */
+/* Nothing is missing between the first and the last number that anybody got of each device, and nothing came
+ * twice. */
 bool tally_is_whole(const struct tally *t, const struct tally_devices *devices);
 uint64_t tally_published(const struct tally_devices *devices); /* as far as anybody knows */
 void tally_deinit(struct tally *t);

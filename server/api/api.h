@@ -9,7 +9,7 @@
 #include "base/metrics.h"
 #include "fleet/fleet.h"
 
-struct stream_settings { /* of event streams */
+struct stream_settings {        /* of event streams */
     uint32_t most, per_address; /* at the same time; per_address 0: no limit of its own */
     uint32_t lag_bytes;         /* who is further behind is cut off */
     uint32_t keepalive_ms;

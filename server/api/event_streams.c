@@ -49,7 +49,8 @@ static void on_granted(void *arg, enum fleet_err err, const struct stream_grant 
         return;
     }
     if (err != FLEET_OK) {
-        respond_device_err(r, err, err == FLEET_CONFLICT ? "Several devices have that name: name it by its id." : NULL);
+        respond_device_err(
+            r, err, err == FLEET_CONFLICT ? "Several devices have that name: name it by its id." : NULL);
         return;
     }
     memset(&key, 0, sizeof(key));

@@ -1,4 +1,5 @@
-/* POST .../events: a person publishes an event, to those who read it and to the devices that subscribed to it. */
+/* POST .../events: a person publishes an event, to those who read it and to the devices that subscribed to
+ * it. */
 #include "api/handlers.h"
 
 #include "api/http_request.h"

@@ -24,7 +24,7 @@ void vitals_update(struct http_request *r);       /* vitals.c */
 void events_publish(struct http_request *r);      /* events.c */
 void events_stream(struct http_request *r);       /* event_streams.c */
 void events_stream_without_prefix(struct http_request *r);
-void nodes_read(struct http_request *r);          /* nodes.c */
+void nodes_read(struct http_request *r); /* nodes.c */
 
 void campaigns_list(struct http_request *r); /* campaigns.c */
 void campaigns_create(struct http_request *r);

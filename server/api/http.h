@@ -1,10 +1,10 @@
-/* http.h: libmicrohttpd on the loop: its epoll descriptor in a uv_poll_t, its time-outs in a uv_timer_t, what it has to
- * do at once in a uv_idle_t.
+/* http.h: libmicrohttpd on the loop: its epoll descriptor in a uv_poll_t, its time-outs in a uv_timer_t, what
+ * it has to do at once in a uv_idle_t.
  *
- * MHD_run is called from those only, and once in a turn of the loop, never from inside a handler. Answers that come later resume their
- * connection and call http_wake. Besides libmicrohttpd's own idle time-out a connection that takes longer
- * than HTTP_RECEIVE_MS to bring a whole request is cut. Ownership: made and closed by api.c. Loop thread
- * only. */
+ * MHD_run is called from those only, and once in a turn of the loop, never from inside a handler. Answers
+ * that come later resume their connection and call http_wake. Besides libmicrohttpd's own idle time-out a
+ * connection that takes longer than HTTP_RECEIVE_MS to bring a whole request is cut. Ownership: made and
+ * closed by api.c. Loop thread only. */
 #ifndef CYAN_API_HTTP_H
 #define CYAN_API_HTTP_H
 

@@ -473,7 +473,8 @@ static int socket_of(const struct http_request *r)
     return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
 
-void http_request_answer_source(struct http_request *r, const char *content_type, const struct http_source *source)
+void http_request_answer_source(struct http_request *r, const char *content_type,
+                                const struct http_source *source)
 {
     int unsent_bytes = SOURCE_UNSENT_BYTES;
     size_t room = r->knows_chunks ? 1 : HTTP_SOURCE_ROOM_BYTES; /* chunks are made where all answers are */
@@ -482,8 +483,7 @@ void http_request_answer_source(struct http_request *r, const char *content_type
     r->source = *source;
     /* what the kernel may hold for a client that does not read; it takes less when it may not be set */
     (void)setsockopt(socket_of(r), SOL_SOCKET, SO_SNDBUF, &unsent_bytes, sizeof(unsent_bytes));
-    answer(r, 200, content_type,
-           MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, room, on_fill, r, NULL));
+    answer(r, 200, content_type, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, room, on_fill, r, NULL));
 }
 
 void http_request_go_on(struct http_request *r)

@@ -49,9 +49,10 @@ struct http_header {
     char *value;      /* ours */
 };
 
-/* An answer without an end, such as a stream of events. fill is asked for more, of at least 128 bytes, whenever the client can take
- * it; 0: there is nothing now, and it is asked again after http_request_go_on; HTTP_SOURCE_END: that was all. over comes once, when
- * nothing is asked any more. Neither may end another request. */
+/* An answer without an end, such as a stream of events. fill is asked for more, of at least 128 bytes,
+ * whenever the client can take it; 0: there is nothing now, and it is asked again after http_request_go_on;
+ * HTTP_SOURCE_END: that was all. over comes once, when nothing is asked any more. Neither may end another
+ * request. */
 #define HTTP_SOURCE_END (-1)
 #define HTTP_SOURCE_ROOM_BYTES 16384 /* of a client that knows no chunks */
 struct http_source {
@@ -90,9 +91,9 @@ struct http_request {
     struct http_source source; /* over NULL: there is none */
     bool knows_chunks;         /* it speaks HTTP/1.1 */
     bool is_resting;           /* the source has nothing now: suspended as well */
-    bool suspended;          /* libmicrohttpd does nothing until it is resumed */
-    bool comes_with_headers; /* suspended with them: its next call brings nothing new */
-    bool is_counted;         /* in api->upload_count */
+    bool suspended;            /* libmicrohttpd does nothing until it is resumed */
+    bool comes_with_headers;   /* suspended with them: its next call brings nothing new */
+    bool is_counted;           /* in api->upload_count */
 };
 
 /* For http.c. url: the path, not decoded. */
@@ -152,7 +153,8 @@ struct http_content {
 void http_request_answer_content(struct http_request *r, unsigned status, const char *content_type,
                                  const struct http_content *content);
 /* 200 with what source gives. Not of an ABANDONED request (http_request_continue). */
-void http_request_answer_source(struct http_request *r, const char *content_type, const struct http_source *source);
+void http_request_answer_source(struct http_request *r, const char *content_type,
+                                const struct http_source *source);
 void http_request_go_on(struct http_request *r); /* the source has something; not from inside fill */
 /* The client is not listened to and not spoken to any more; over follows. Not from inside fill. */
 void http_request_cut(struct http_request *r);

@@ -38,8 +38,8 @@ must_check enum route_match route_find(const struct route **route, const char *m
 size_t route_file_max_bytes(const struct route *route);
 /* The segment that stands for the part `:name`; NULL when the pattern has none. */
 const char *route_param(const struct route *route, const struct target *target, const char *name);
-/* What the last part `*rest` stands for, joined with `/`, with the trailing one if there was one; the caller frees. NULL when the
- * pattern has none. */
+/* What the last part `*rest` stands for, joined with `/`, with the trailing one if there was one; the caller
+ * frees. NULL when the pattern has none. */
 char *route_rest(const struct route *route, const struct target *target);
 /* Every row, in order; NULL beyond the last. */
 const struct route *route_at(size_t index);

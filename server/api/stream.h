@@ -1,4 +1,5 @@
-/* stream.h: one reader of events: which feed it reads, how far it is, and how it ends. Private to streams.c and its parts. */
+/* stream.h: one reader of events: which feed it reads, how far it is, and how it ends. Private to streams.c
+ * and its parts. */
 #ifndef CYAN_API_STREAM_H
 #define CYAN_API_STREAM_H
 
@@ -18,8 +19,8 @@ struct stream_address {
 
 struct stream {
     struct streams *all;
-    struct http_request *request;   /* borrowed: until its source is over */
-    struct stream_feed *feed;       /* NULL once ENDING */
+    struct http_request *request; /* borrowed: until its source is over */
+    struct stream_feed *feed;     /* NULL once ENDING */
     struct stream_place place;
     struct stream_address *address; /* counted there */
     struct stream_right right;
@@ -28,8 +29,8 @@ struct stream {
     enum stream_why why; /* when ENDING */
     bool said_hello, owes_line, said_last;
     uint64_t written_ms, ending_ms;
-    uint64_t behind_ms; /* since when it is too far behind; 0: it is not */
-    struct stream *prev, *next;             /* of the feed's list of its state, of the waking, or of the ending */
+    uint64_t behind_ms;         /* since when it is too far behind; 0: it is not */
+    struct stream *prev, *next; /* of the feed's list of its state, of the waking, or of the ending */
     struct stream *prev_silent, *next_silent; /* of all but the ending, longest silence first */
     struct stream *prev_check, *next_check; /* of all but the ending: whose rights are looked at next first */
     UT_hash_handle hh;                      /* by serial */
@@ -54,8 +55,8 @@ struct streams {
     uint64_t checked_ms;
     void (*closed)(void *arg);
     void *closed_arg;
-    struct metric *open, *opened, *ended[STREAM_WHY_COUNT], *refused_address, *refused_full, *deliveries, *written, *held,
-        *oversize;
+    struct metric *open, *opened, *ended[STREAM_WHY_COUNT], *refused_address, *refused_full, *deliveries,
+        *written, *held, *oversize;
 };
 
 /* stream.c */

@@ -11,7 +11,7 @@
 
 /* A key without its prefix: all that is asked for of one person, device or product. */
 struct group {
-    struct stream_key key; /* prefix_len 0 */
+    struct stream_key key;   /* prefix_len 0 */
     uint32_t count[LENGTHS]; /* entries with a prefix so long */
     uint32_t entry_count;
 };
@@ -40,7 +40,8 @@ static bool is_entry(const void *entry, const void *key)
 {
     const struct stream_key *wanted = key;
 
-    return memcmp(&((const struct entry *)entry)->key, wanted, offsetof(struct stream_key, prefix) + wanted->prefix_len) == 0;
+    return memcmp(&((const struct entry *)entry)->key, wanted,
+                  offsetof(struct stream_key, prefix) + wanted->prefix_len) == 0;
 }
 
 static struct stream_key without_prefix(const struct stream_key *key)
@@ -109,7 +110,8 @@ static struct stream_key public_key(const struct stream_feed *feed)
 
 void stream_index_add(struct stream_index *index, struct stream_feed *feed)
 {
-    must(stream_index_find(index, &feed->key) == NULL && (feed->key.of != EVERYBODY || feed->key.scope == STREAM_ANY_DEVICE));
+    must(stream_index_find(index, &feed->key) == NULL &&
+         (feed->key.of != EVERYBODY || feed->key.scope == STREAM_ANY_DEVICE));
     entry_add(index, &feed->key)->feeds = feed;
     if (feed->key.scope != STREAM_PUBLIC)
         return;
@@ -190,9 +192,11 @@ static void match(const struct match *m, enum stream_scope scope, const struct d
     }
 }
 
-void stream_index_match(const struct stream_index *index, const struct told_event *event, stream_match_fn *fn, void *ctx)
+void stream_index_match(const struct stream_index *index, const struct told_event *event, stream_match_fn *fn,
+                        void *ctx)
 {
-    struct match m = {.index = index, .name = event->name, .name_len = strlen(event->name), .fn = fn, .ctx = ctx};
+    struct match m = {
+        .index = index, .name = event->name, .name_len = strlen(event->name), .fn = fn, .ctx = ctx};
 
     if (m.name_len > STREAM_PREFIX_MAX)
         m.name_len = STREAM_PREFIX_MAX;

@@ -1,10 +1,10 @@
-/* stream_index.h: which feeds an event belongs to. A feed is what readers share who asked for the same: of whom, and with which
- * beginning of the name.
+/* stream_index.h: which feeds an event belongs to. A feed is what readers share who asked for the same: of
+ * whom, and with which beginning of the name.
  *
- * An event is looked up by what is known of it, at most six times, and in each of these once for every length of prefix that
- * somebody asked for there: how many feeds or readers there are does not matter. Feeds of the public stream have one entry for
- * what is public and one for what is their person's own, of which an event meets one.
- * Ownership: the index borrows feeds from add to remove. Loop thread only. */
+ * An event is looked up by what is known of it, at most six times, and in each of these once for every length
+ * of prefix that somebody asked for there: how many feeds or readers there are does not matter. Feeds of the
+ * public stream have one entry for what is public and one for what is their person's own, of which an event
+ * meets one. Ownership: the index borrows feeds from add to remove. Loop thread only. */
 #ifndef CYAN_API_STREAM_INDEX_H
 #define CYAN_API_STREAM_INDEX_H
 
@@ -53,6 +53,7 @@ void stream_index_add(struct stream_index *index, struct stream_feed *feed);
 void stream_index_remove(struct stream_index *index, struct stream_feed *feed);
 typedef void stream_match_fn(void *ctx, struct stream_feed *feed);
 /* Each feed at most once. */
-void stream_index_match(const struct stream_index *index, const struct told_event *event, stream_match_fn *fn, void *ctx);
+void stream_index_match(const struct stream_index *index, const struct told_event *event, stream_match_fn *fn,
+                        void *ctx);
 
 #endif

@@ -83,12 +83,13 @@ static void put_name(char *out, const char *name)
 
 char *stream_text(const struct told_event *event, bool for_product, size_t *len)
 {
-    char at[CLOCK_TEXT_SIZE], id[DEVICE_ID_TEXT_SIZE], *json, *text, *name = mem_alloc(strlen(event->name) + 1);
+    char at[CLOCK_TEXT_SIZE], id[DEVICE_ID_TEXT_SIZE], *json, *text,
+        *name = mem_alloc(strlen(event->name) + 1);
     json_t *body;
 
     clock_format(at, event->at_wall_ms);
-    body = json_pack("{sosIssss}", "data", data_json(event), "ttl", (json_int_t)event->ttl_s, "published_at", at, "coreid",
-                     core_id(id, event));
+    body = json_pack("{sosIssss}", "data", data_json(event), "ttl", (json_int_t)event->ttl_s, "published_at",
+                     at, "coreid", core_id(id, event));
     must(body != NULL);
     if (for_product)
         add_product_fields(body, event);

@@ -4,8 +4,9 @@
 
 #include "fleet/event_tail.h"
 
-/* `event: NAME`, `data: {...}` and an empty line; from malloc. for_product: with what streams of products have besides. Text is text
- * (bytes that are none become `?`), nothing is null, and what is neither is a data URI. */
+/* `event: NAME`, `data: {...}` and an empty line; from malloc. for_product: with what streams of products
+ * have besides. Text is text (bytes that are none become `?`), nothing is null, and what is neither is a data
+ * URI. */
 char *stream_text(const struct told_event *event, bool for_product, size_t *len);
 
 #endif

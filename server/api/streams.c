@@ -64,7 +64,8 @@ static bool on_wanted(void *ctx)
     return s->count > 0;
 }
 
-/* Who is further behind than behind_bytes, for so long: the network, or the client, does not take it. Those who rest have all. */
+/* Who is further behind than behind_bytes, for so long: the network, or the client, does not take it. Those
+ * who rest have all. */
 static void cut_slow(struct stream_feed *feed, uint64_t behind_bytes, uint64_t for_ms)
 {
     struct stream *stream, *next, *flowing = feed->flowing;
@@ -85,7 +86,8 @@ static struct stream_feed *heaviest(struct streams *s)
     struct stream_feed *feed, *found = NULL;
 
     DL_FOREACH (s->feeds, feed) {
-        if (feed->flowing != NULL && (found == NULL || stream_log_lag(&feed->log) > stream_log_lag(&found->log)))
+        if (feed->flowing != NULL &&
+            (found == NULL || stream_log_lag(&feed->log) > stream_log_lag(&found->log)))
             found = feed;
     }
     return found;
@@ -109,7 +111,8 @@ static void on_turn(uv_idle_t *turn)
 {
     struct streams *s = turn->data;
 
-    /* Those that have more than one piece to get go on by themselves: others wait until they are done, or held up. */
+    /* Those that have more than one piece to get go on by themselves: others wait until they are done, or
+     * held up. */
     for (; s->written_count < STREAMS_A_TURN && s->waking != NULL; s->written_count++)
         stream_turn(s->waking);
     s->written_count = 0;
@@ -192,7 +195,8 @@ static struct stream_address *address_of(struct streams *s, const struct sockadd
     struct stream_address *address, wanted = {0};
 
     if (from != NULL && from->sa_family == AF_INET6) {
-        memcpy(wanted.bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, sizeof(wanted.bytes));
+        memcpy(wanted.bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
+               sizeof(wanted.bytes));
         if (!IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)from)->sin6_addr))
             memset(wanted.bytes + 8, 0, 8);
     } else if (from != NULL && from->sa_family == AF_INET) {
@@ -241,7 +245,8 @@ void streams_follow(struct streams *s)
     fleet_set_event_follower(s->api->fleet, &s->follower);
 }
 
-void streams_open(struct streams *s, struct http_request *r, const struct stream_key *key, const struct stream_right *right)
+void streams_open(struct streams *s, struct http_request *r, const struct stream_key *key,
+                  const struct stream_right *right)
 {
     struct stream_address *address = address_of(s, http_request_address(r));
 
@@ -256,22 +261,27 @@ void streams_open(struct streams *s, struct http_request *r, const struct stream
 static void add_metrics(struct streams *s, struct metrics *metrics)
 {
     static const char *const labels[STREAM_WHY_COUNT] = {
-        [STREAM_LEFT] = "reason=\"left\"",     [STREAM_SLOW] = "reason=\"slow\"",
-        [STREAM_TOKEN] = "reason=\"token\"",   [STREAM_RIGHTS] = "reason=\"rights\"",
+        [STREAM_LEFT] = "reason=\"left\"",         [STREAM_SLOW] = "reason=\"slow\"",
+        [STREAM_TOKEN] = "reason=\"token\"",       [STREAM_RIGHTS] = "reason=\"rights\"",
         [STREAM_SHUTDOWN] = "reason=\"shutdown\"",
     };
     static const char refused[] = "Event streams that were not opened.";
 
     s->open = metrics_add(metrics, METRIC_GAUGE, "cyan_streams", NULL, "Event streams that are read now.");
-    s->opened = metrics_add(metrics, METRIC_COUNTER, "cyan_streams_opened_total", NULL, "Event streams opened.");
+    s->opened =
+        metrics_add(metrics, METRIC_COUNTER, "cyan_streams_opened_total", NULL, "Event streams opened.");
     for (size_t i = 0; i < STREAM_WHY_COUNT; i++)
-        s->ended[i] = metrics_add(metrics, METRIC_COUNTER, "cyan_streams_ended_total", labels[i],
-                                  "Event streams ended, by reason; slow: cut because the reader was too far behind.");
-    s->refused_address = metrics_add(metrics, METRIC_COUNTER, "cyan_streams_refused_total", "reason=\"address\"", refused);
-    s->refused_full = metrics_add(metrics, METRIC_COUNTER, "cyan_streams_refused_total", "reason=\"full\"", refused);
+        s->ended[i] =
+            metrics_add(metrics, METRIC_COUNTER, "cyan_streams_ended_total", labels[i],
+                        "Event streams ended, by reason; slow: cut because the reader was too far behind.");
+    s->refused_address =
+        metrics_add(metrics, METRIC_COUNTER, "cyan_streams_refused_total", "reason=\"address\"", refused);
+    s->refused_full =
+        metrics_add(metrics, METRIC_COUNTER, "cyan_streams_refused_total", "reason=\"full\"", refused);
     s->deliveries = metrics_add(metrics, METRIC_COUNTER, "cyan_stream_deliveries_total", NULL,
                                 "Events for readers of streams, counted once for each reader.");
-    s->written = metrics_add(metrics, METRIC_COUNTER, "cyan_stream_bytes_total", NULL, "Bytes written to event streams.");
+    s->written = metrics_add(metrics, METRIC_COUNTER, "cyan_stream_bytes_total", NULL,
+                             "Bytes written to event streams.");
     s->held = metrics_add(metrics, METRIC_GAUGE, "cyan_stream_held_bytes", NULL,
                           "Memory of events that readers of streams have still to get.");
     s->oversize = metrics_add(metrics, METRIC_COUNTER, "cyan_stream_oversize_total", NULL,
@@ -284,7 +294,8 @@ struct streams *streams_new(uv_loop_t *loop, struct api *api, const struct strea
 
     s->api = api;
     s->settings = *settings;
-    s->follower = (struct event_follower){.ctx = s, .is_wanted = on_wanted, .event = on_event, .round = on_round};
+    s->follower =
+        (struct event_follower){.ctx = s, .is_wanted = on_wanted, .event = on_event, .round = on_round};
     add_metrics(s, api->metrics);
     must(uv_idle_init(loop, &s->turn) == 0);
     must(uv_timer_init(loop, &s->janitor) == 0);

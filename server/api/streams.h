@@ -1,18 +1,19 @@
 /* streams.h: everybody who reads an event stream of this node.
  *
  *   stream: RESTING --something new--> WAKING --its turn--> FLOWING --has all--> RESTING
- *                                                  FLOWING --too far behind--> ENDING --last words, or 1 s--> (gone)
- *           any --token, rights, shutdown--> ENDING            any --client gone--> (gone)
+ *                                                  FLOWING --too far behind--> ENDING --last words, or 1 s-->
+ * (gone) any --token, rights, shutdown--> ENDING            any --client gone--> (gone)
  *
- * What readers ask for the same share one feed (stream_index.h), whose text is kept once (stream_log.h). An event costs an entry in
- * each feed it belongs to and nothing for a reader. After each look at what was published (fleet/event_tail.h) the readers of feeds
- * with something new are woken, as many as keep what is written in a turn of the loop to STREAMS_A_TURN of them, and each is written
- * what it has not got in one piece; the next look waits until all had their turn.
+ * What readers ask for the same share one feed (stream_index.h), whose text is kept once (stream_log.h). An
+ * event costs an entry in each feed it belongs to and nothing for a reader. After each look at what was
+ * published (fleet/event_tail.h) the readers of feeds with something new are woken, as many as keep what is
+ * written in a turn of the loop to STREAMS_A_TURN of them, and each is written what it has not got in one
+ * piece; the next look waits until all had their turn.
  *
- * Bounded: so many streams in all and to one address; a reader that is lag_bytes behind for STREAMS_BEHIND_MS is cut, and the hindmost
- * ones at once when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by its reason, logged, and its last words are a
- * comment when they can be written. Tokens and rights are looked at again every STREAMS_CHECK_MS.
- * Ownership: made and closed by api.c. Loop thread only. */
+ * Bounded: so many streams in all and to one address; a reader that is lag_bytes behind for STREAMS_BEHIND_MS
+ * is cut, and the hindmost ones at once when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by
+ * its reason, logged, and its last words are a comment when they can be written. Tokens and rights are looked
+ * at again every STREAMS_CHECK_MS. Ownership: made and closed by api.c. Loop thread only. */
 #ifndef CYAN_API_STREAMS_H
 #define CYAN_API_STREAMS_H
 
@@ -38,6 +39,7 @@ void streams_close(struct streams *s, void (*closed)(void *arg), void *arg);
 /* Before the fleet is asked to open the first stream: to it goes what is published. */
 void streams_follow(struct streams *s);
 /* Answers r with a stream of this feed, or with 429 or 503. what: the rights it depends on. */
-void streams_open(struct streams *s, struct http_request *r, const struct stream_key *key, const struct stream_right *right);
+void streams_open(struct streams *s, struct http_request *r, const struct stream_key *key,
+                  const struct stream_right *right);
 
 #endif

@@ -10,7 +10,8 @@
 
 #include "base/must.h"
 
-#define TARGET_SEGMENTS_MAX 40 /* six, and a prefix of event names, which may be as many as it has characters / 2 */
+#define TARGET_SEGMENTS_MAX                                                                                  \
+    40 /* six, and a prefix of event names, which may be as many as it has characters / 2 */
 
 struct target {
     char *text; /* ours: the decoded segments */

@@ -15,7 +15,8 @@
 
 static const struct pg_statement events_since = {
     .name = "events_since",
-    .sql = "SELECT id, tx, device, owner, person, product, version, quarantined, name, data, content_format, ttl_s, is_public, at_ms"
+    .sql = "SELECT id, tx, device, owner, person, product, version, quarantined, name, data, content_format, "
+           "ttl_s, is_public, at_ms"
            " FROM events_since($1::text, $2::text, $3::text, $4::bigint, $5::integer)",
     .params = 5,
 };
@@ -57,8 +58,9 @@ struct event_tail *event_tail_new(struct fleet *f, struct metrics *metrics)
                             "Events that this node has read for those who read streams here.");
     t->looks = metrics_add(metrics, METRIC_COUNTER, "cyan_event_tail_looks_total", NULL,
                            "How often this node has looked for events to stream.");
-    t->failures = metrics_add(metrics, METRIC_COUNTER, "cyan_event_tail_failures_total", NULL,
-                              "Looks for events to stream that Postgres did not answer; they are made again.");
+    t->failures =
+        metrics_add(metrics, METRIC_COUNTER, "cyan_event_tail_failures_total", NULL,
+                    "Looks for events to stream that Postgres did not answer; they are made again.");
     return t;
 }
 
@@ -124,7 +126,8 @@ static void read_data(struct event_tail *t, struct told_event *event, const stru
 }
 
 /* False: nobody is to hear of it. */
-static bool read_event(struct event_tail *t, struct told_event *event, const struct pg_result *result, int row)
+static bool read_event(struct event_tail *t, struct told_event *event, const struct pg_result *result,
+                       int row)
 {
     size_t id_len = 0;
     if (pg_bool(result, row, QUARANTINED) || pg_is_null(result, row, DATA)) /* a secret that is not kept */
@@ -214,8 +217,8 @@ static void say_interest(struct event_tail *t, uint64_t now_ms)
     if (now_ms - t->interest_ms < INTEREST_MS)
         return;
     t->interest_ms = now_ms;
-    pg_exec(t->f->pg, &follow_events, (struct pg_param[]){fleet_int(&node, t->f->settings.node_id)}, LOOK_TIMEOUT_MS,
-            PG_RETRY, on_interest, t);
+    pg_exec(t->f->pg, &follow_events, (struct pg_param[]){fleet_int(&node, t->f->settings.node_id)},
+            LOOK_TIMEOUT_MS, PG_RETRY, on_interest, t);
 }
 
 static void look(struct event_tail *t)

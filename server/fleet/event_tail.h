@@ -1,4 +1,5 @@
-/* event_tail.h: what is published anywhere, by devices, people and the server, as it becomes visible in Postgres.
+/* event_tail.h: what is published anywhere, by devices, people and the server, as it becomes visible in
+ * Postgres.
  *
  *   RESTING --a stream is opened--> FOLLOWING --nobody reads any more--> RESTING
  *

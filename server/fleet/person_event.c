@@ -22,7 +22,8 @@ static const struct pg_statement store_person_event = {
 
 static const struct pg_statement publish_to_product = {
     .name = "publish_to_product",
-    .sql = "SELECT code, product_id FROM publish_to_product($1::bigint, $2::boolean, $3::text, $4::bytea, $5::text,"
+    .sql = "SELECT code, product_id FROM publish_to_product($1::bigint, $2::boolean, $3::text, $4::bytea, "
+           "$5::text,"
            " $6::bytea, $7::bigint, $8::boolean)",
     .params = 8,
 };
@@ -56,7 +57,8 @@ static enum fleet_err check(struct fleet *f, const struct person_event *event, c
     if (event->product && !device_get_plausible(event->product))
         return FLEET_NOT_FOUND;
     if (name_len == 0 || name_len > f->settings.event_name_max || has_control(event->name))
-        snprintf(flaw, 96, "name must be 1 to %u bytes without control characters.", f->settings.event_name_max);
+        snprintf(flaw, 96, "name must be 1 to %u bytes without control characters.",
+                 f->settings.event_name_max);
     else if (!strncmp(event->name, "spark", 5) || !strncmp(event->name, "particle", 8))
         snprintf(flaw, 96, "name must not begin with spark or particle: these are the system's.");
     else if (strlen(event->data) > f->settings.event_data_max)
@@ -102,20 +104,22 @@ static void store(struct publish_wait *wait, const struct fleet_actor *actor, co
     must(getrandom(key, sizeof key, 0) == sizeof key);
     if (product) {
         struct pg_param params[] = {
-            fleet_int(&user, actor->user_id), fleet_bool(device_get_sees_all(actor)),   pg_text(product),
-            pg_bytes(key, sizeof key),        pg_text(wait->name),                      pg_bytes(wait->data, strlen(wait->data)),
-            fleet_int(&ttl, wait->ttl_s),     fleet_bool(wait->is_public),
+            fleet_int(&user, actor->user_id),
+            fleet_bool(device_get_sees_all(actor)),
+            pg_text(product),
+            pg_bytes(key, sizeof key),
+            pg_text(wait->name),
+            pg_bytes(wait->data, strlen(wait->data)),
+            fleet_int(&ttl, wait->ttl_s),
+            fleet_bool(wait->is_public),
         };
         pg_exec(f->pg, &publish_to_product, params, fleet_patience_ms(f), PG_RETRY, on_stored, wait);
         return;
     }
     struct pg_param params[] = {
-        pg_bytes(key, sizeof key),
-        fleet_int(&user, actor->user_id),
-        pg_text(wait->name),
-        pg_bytes(wait->data, strlen(wait->data)),
-        fleet_int(&ttl, wait->ttl_s),
-        fleet_bool(wait->is_public),
+        pg_bytes(key, sizeof key),    fleet_int(&user, actor->user_id),
+        pg_text(wait->name),          pg_bytes(wait->data, strlen(wait->data)),
+        fleet_int(&ttl, wait->ttl_s), fleet_bool(wait->is_public),
     };
     pg_exec(f->pg, &store_person_event, params, fleet_patience_ms(f), PG_RETRY, on_stored, wait);
 }

@@ -15,9 +15,9 @@ struct person_event {
 
 /* why: static sentence for people, "" when none. From the loop, exactly once. */
 typedef void fleet_published_fn(void *arg, enum fleet_err err, const char *why);
-/* At most as long as event_name_max and event_data_max of the settings say. It goes to the devices of the actor, and to
- * everybody's that subscribed to public events when is_public; to a product: to its devices in place of the actor's. FLEET_NOT_FOUND
- * and FLEET_FORBIDDEN mean the product. */
+/* At most as long as event_name_max and event_data_max of the settings say. It goes to the devices of the
+ * actor, and to everybody's that subscribed to public events when is_public; to a product: to its devices in
+ * place of the actor's. FLEET_NOT_FOUND and FLEET_FORBIDDEN mean the product. */
 void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const struct person_event *event,
                    fleet_published_fn *done, void *arg);
 

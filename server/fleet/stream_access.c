@@ -38,7 +38,8 @@ static enum fleet_err read_grant(struct stream_grant *grant, const struct pg_res
     grant->product_id = (int32_t)pg_int(result, 0, 2);
     grant->has_device = !pg_is_null(result, 0, 3);
     if (grant->has_device)
-        must(pg_bytea(result, 0, 3, &grant->device, sizeof grant->device, &id_len) && id_len == sizeof grant->device);
+        must(pg_bytea(result, 0, 3, &grant->device, sizeof grant->device, &id_len) &&
+             id_len == sizeof grant->device);
     return device_get_code(pg_value(result, 0, 0));
 }
 
@@ -69,8 +70,8 @@ static void answer_no_such(void *ctx)
     none.done(none.arg, FLEET_NOT_FOUND, &grant);
 }
 
-void fleet_open_stream(struct fleet *f, const struct fleet_actor *actor, const char *product, const char *device,
-                       fleet_stream_fn *done, void *arg)
+void fleet_open_stream(struct fleet *f, const struct fleet_actor *actor, const char *product,
+                       const char *device, fleet_stream_fn *done, void *arg)
 {
     bool bad_product = product && !device_get_plausible(product);
     if (bad_product || (device && !device_get_plausible(device))) {
@@ -128,8 +129,8 @@ static void on_checked(void *arg, enum pg_err err, const struct pg_result *resul
     free(ends);
 }
 
-void fleet_check_streams(struct fleet *f, const struct stream_right *rights, size_t count, fleet_stream_ends_fn *done,
-                         void *arg)
+void fleet_check_streams(struct fleet *f, const struct stream_right *rights, size_t count,
+                         fleet_stream_ends_fn *done, void *arg)
 {
     enum { TOKENS, PRODUCTS, DEVICES, COLUMNS };
     struct sql_array columns[COLUMNS];

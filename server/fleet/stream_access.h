@@ -1,4 +1,5 @@
-/* stream_access.h: who may read which events as a stream, asked when a stream is opened and again while it lasts. */
+/* stream_access.h: who may read which events as a stream, asked when a stream is opened and again while it
+ * lasts. */
 #ifndef CYAN_FLEET_STREAM_ACCESS_H
 #define CYAN_FLEET_STREAM_ACCESS_H
 
@@ -11,10 +12,10 @@ struct stream_grant {
     int32_t product_id;
 };
 typedef void fleet_stream_fn(void *arg, enum fleet_err err, const struct stream_grant *grant);
-/* product, device: as they stand in the path, NULL when they do not. When it is FLEET_OK this node follows what is
- * published already. */
-void fleet_open_stream(struct fleet *f, const struct fleet_actor *actor, const char *product, const char *device,
-                       fleet_stream_fn *done, void *arg);
+/* product, device: as they stand in the path, NULL when they do not. When it is FLEET_OK this node follows
+ * what is published already. */
+void fleet_open_stream(struct fleet *f, const struct fleet_actor *actor, const char *product,
+                       const char *device, fleet_stream_fn *done, void *arg);
 /* To whom what is published goes; it is followed from the first stream that is opened on. NULL: to nobody. */
 void fleet_set_event_follower(struct fleet *f, const struct event_follower *follower);
 void fleet_events_passed_on(struct fleet *f);
@@ -25,14 +26,14 @@ struct stream_right {
     struct device_id device;
     int32_t product_id;
 };
-/* Each row is one that must end: its place in what was asked, and the reason, `token` or `rights`. err other than FLEET_OK: it
- * is not known. */
+/* Each row is one that must end: its place in what was asked, and the reason, `token` or `rights`. err other
+ * than FLEET_OK: it is not known. */
 struct stream_end {
     size_t place;
     const char *why; /* static */
 };
 typedef void fleet_stream_ends_fn(void *arg, enum fleet_err err, const struct stream_end *ends, size_t count);
-void fleet_check_streams(struct fleet *f, const struct stream_right *rights, size_t count, fleet_stream_ends_fn *done,
-                         void *arg);
+void fleet_check_streams(struct fleet *f, const struct stream_right *rights, size_t count,
+                         fleet_stream_ends_fn *done, void *arg);
 
 #endif

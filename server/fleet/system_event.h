@@ -1,7 +1,9 @@
-/* system_event.h: events that the server itself publishes: `spark/...` and `particle/...` to those who read streams. Presence,
- * hashes, vitals, safe mode and updates are told where they are written (migrations/0019, 0012); what else happens is told here.
+/* system_event.h: events that the server itself publishes: `spark/...` and `particle/...` to those who read
+ * streams. Presence, hashes, vitals, safe mode and updates are told where they are written (migrations/0019,
+ * 0012); what else happens is told here.
  *
- * Nothing waits for them: one that cannot be stored is counted and lost. While nobody reads a stream none is stored. */
+ * Nothing waits for them: one that cannot be stored is counted and lost. While nobody reads a stream none is
+ * stored. */
 #ifndef CYAN_FLEET_SYSTEM_EVENT_H
 #define CYAN_FLEET_SYSTEM_EVENT_H
 

@@ -369,7 +369,8 @@ void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const struc
                    fleet_published_fn *done, void *arg)
 {
     (void)actor;
-    snprintf(f->event, sizeof(f->event), "%s %s=%s", event->is_public ? "public" : "private", event->name, event->data);
+    snprintf(f->event, sizeof(f->event), "%s %s=%s", event->is_public ? "public" : "private", event->name,
+             event->data);
     pending_new(f, deliver_published, arg)->on_published = done;
 }
 struct reach *fleet_reach(struct fleet *f)

@@ -126,12 +126,16 @@ static struct fleet_actor actor(const char *name, enum fleet_role role)
 int fleet_fixture_setup(void **state)
 {
     struct fleet_fixture *fx = calloc(1, sizeof *fx);
-    struct fleet_settings settings = {.unknown = FLEET_REFUSE, .hold_ms = 60000, .events_keep_s = 604800, .event_name_max = 64, .event_data_max = 1024};
+    struct fleet_settings settings = {.unknown = FLEET_REFUSE,
+                                      .hold_ms = 60000,
+                                      .events_keep_s = 604800,
+                                      .event_name_max = 64,
+                                      .event_data_max = 1024};
     current = fx;
-    fleet_script(
-        "TRUNCATE device, device_key, device_module, device_module_history, device_vitals, "
-        "device_subscription,"
-        " device_connection, handshake_attempt, event, event_reader, claim_code, audit, access_token, users CASCADE");
+    fleet_script("TRUNCATE device, device_key, device_module, device_module_history, device_vitals, "
+                 "device_subscription,"
+                 " device_connection, handshake_attempt, event, event_reader, claim_code, audit, "
+                 "access_token, users CASCADE");
     fx->owner = actor("olive", FLEET_OWNER);
     fx->other_owner = actor("otto", FLEET_OWNER);
     fx->operator= actor("opal", FLEET_OPERATOR);

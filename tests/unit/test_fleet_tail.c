@@ -1,5 +1,5 @@
-/* test_fleet_tail.c: what becomes visible in the table of events reaches the follower once and in order, whoever stored it and
- * however long the transaction was open. */
+/* test_fleet_tail.c: what becomes visible in the table of events reaches the follower once and in order,
+ * whoever stored it and however long the transaction was open. */
 #include "fleet_fixture.h"
 
 #include <stdio.h>
@@ -17,8 +17,8 @@ struct ears {
     int count, rounds, opened;
     enum fleet_err err;
     struct stream_grant grant;
-    char last[2000];          /* of the newest: owner person product device? name=data */
-    int numbers[HEARD_MAX];   /* what was data, as a number */
+    char last[2000];        /* of the newest: owner person product device? name=data */
+    int numbers[HEARD_MAX]; /* what was data, as a number */
 };
 
 static bool on_wanted(void *ctx)
@@ -30,8 +30,8 @@ static void on_event(void *ctx, const struct told_event *e)
 {
     struct ears *ears = ctx;
     assert_true(ears->count < HEARD_MAX);
-    snprintf(ears->last, sizeof ears->last, "%d %d %d %s%s=%.*s%s", (int)e->owner_id, (int)e->person_id, e->product_id,
-             e->has_device ? "device " : "", e->name, (int)e->data_len, (const char *)e->data,
+    snprintf(ears->last, sizeof ears->last, "%d %d %d %s%s=%.*s%s", (int)e->owner_id, (int)e->person_id,
+             e->product_id, e->has_device ? "device " : "", e->name, (int)e->data_len, (const char *)e->data,
              e->is_public ? " public" : "");
     ears->numbers[ears->count++] = atoi(e->data_len ? (const char *)e->data : "-1");
 }
@@ -53,7 +53,8 @@ static void on_opened(void *arg, enum fleet_err err, const struct stream_grant *
 
 static struct event_follower follower = {.is_wanted = on_wanted, .event = on_event, .round = on_round};
 
-static enum fleet_err open_stream(struct ears *ears, const struct fleet_actor *actor, const char *product, const char *device)
+static enum fleet_err open_stream(struct ears *ears, const struct fleet_actor *actor, const char *product,
+                                  const char *device)
 {
     int before = ears->opened;
     fleet_open_stream(ears->fx->fleet, actor, product, device, on_opened, ears);
@@ -77,8 +78,10 @@ static void store(int first, int last)
 {
     char sql[400];
     snprintf(sql, sizeof sql,
-             "INSERT INTO event (key, device_id, name, data, content_format, ttl_s, is_public, is_system, received_at)"
-             " SELECT uuid_send(gen_random_uuid()), decode('e00fce680000000000000001', 'hex'), 'n', convert_to(n::text, 'UTF8'),"
+             "INSERT INTO event (key, device_id, name, data, content_format, ttl_s, is_public, is_system, "
+             "received_at)"
+             " SELECT uuid_send(gen_random_uuid()), decode('e00fce680000000000000001', 'hex'), 'n', "
+             "convert_to(n::text, 'UTF8'),"
              " 0, 60, false, false, now() FROM generate_series(%d, %d) AS n",
              first, last);
     fleet_script(sql);
@@ -117,12 +120,14 @@ static void test_a_long_transaction(void **state)
     listen_to(&ears, fx);
     other = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
     assert_non_null(other);
-    assert_int_equal(pg_sync_script(other,
-                                    "BEGIN; INSERT INTO event (key, user_id, name, data, content_format, ttl_s, is_public,"
-                                    " is_system, received_at) VALUES (uuid_send(gen_random_uuid()), 1, 'late', '77', 0, 60, true,"
-                                    " false, now())",
-                                    why, sizeof why),
-                     0);
+    assert_int_equal(
+        pg_sync_script(
+            other,
+            "BEGIN; INSERT INTO event (key, user_id, name, data, content_format, ttl_s, is_public,"
+            " is_system, received_at) VALUES (uuid_send(gen_random_uuid()), 1, 'late', '77', 0, 60, true,"
+            " false, now())",
+            why, sizeof why),
+        0);
     for (int n = 0; n < 5; n++) {
         store(n, n);
         fleet_run_until(fx, ears.count == n + 1);
@@ -146,8 +151,10 @@ static void test_what_a_rollback_leaves_is_nothing(void **state)
     struct fleet_fixture *fx = *state;
     struct ears ears;
     listen_to(&ears, fx);
-    fleet_script("BEGIN; INSERT INTO event (key, user_id, name, data, content_format, ttl_s, is_public, is_system, received_at)"
-                 " VALUES (uuid_send(gen_random_uuid()), 1, 'gone', '78', 0, 60, true, false, now()); ROLLBACK");
+    fleet_script(
+        "BEGIN; INSERT INTO event (key, user_id, name, data, content_format, ttl_s, is_public, is_system, "
+        "received_at)"
+        " VALUES (uuid_send(gen_random_uuid()), 1, 'gone', '78', 0, 60, true, false, now()); ROLLBACK");
     store(1, 1);
     fleet_run_until(fx, ears.count == 1);
     assert_int_equal(ears.numbers[0], 1);
@@ -203,7 +210,8 @@ static void test_what_is_told_of_an_event(void **state)
     assert_string_equal(ears.last, expected);
     fleet_publish_system(fx->fleet, &id, "particle/device/updates/pending", "true");
     fleet_run_until(fx, ears.count == 2);
-    snprintf(expected, sizeof expected, "%d 0 1234 device particle/device/updates/pending=true", (int)fx->owner.user_id);
+    snprintf(expected, sizeof expected, "%d 0 1234 device particle/device/updates/pending=true",
+             (int)fx->owner.user_id);
     assert_string_equal(ears.last, expected);
     fleet_publish_to_product(fx->fleet, 1234, "particle/firmware/create", "{\"version\":\"1\"}");
     fleet_run_until(fx, ears.count == 3);
@@ -244,11 +252,14 @@ static void test_who_may_read(void **state)
     struct ears ears;
     char sql[300];
     listen_to(&ears, fx);
-    snprintf(sql, sizeof sql, "INSERT INTO product (id, slug, name, platform_id, owner_id) VALUES (1234, 'lamps', 'Lamps', 13, %d)",
-             (int)fx->other_owner.user_id);
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO product (id, slug, name, platform_id, owner_id) VALUES (1234, 'lamps', 'Lamps', 13, %d)",
+        (int)fx->other_owner.user_id);
     fleet_script(sql);
     snprintf(sql, sizeof sql,
-             "INSERT INTO device (id, owner_id, name, in_product) VALUES (decode('e00fce680000000000000007', 'hex'), %d, 'lamp', 1234)",
+             "INSERT INTO device (id, owner_id, name, in_product) VALUES (decode('e00fce680000000000000007', "
+             "'hex'), %d, 'lamp', 1234)",
              (int)fx->owner.user_id);
     fleet_script(sql);
     assert_int_equal(open_stream(&ears, &fx->owner, NULL, "lamp"), FLEET_OK);
@@ -266,7 +277,8 @@ static void test_who_may_read(void **state)
     assert_true(ears.grant.lacks_product);
     assert_int_equal(open_stream(&ears, &fx->owner, "lambs", NULL), FLEET_NOT_FOUND);
     assert_true(ears.grant.lacks_product);
-    assert_int_equal(open_stream(&ears, &fx->other_owner, "lamps", "e00fce680000000000000009"), FLEET_NOT_FOUND);
+    assert_int_equal(open_stream(&ears, &fx->other_owner, "lamps", "e00fce680000000000000009"),
+                     FLEET_NOT_FOUND);
     assert_false(ears.grant.lacks_product);
 }
 
@@ -282,7 +294,8 @@ static void on_ends(void *arg, enum fleet_err err, const struct stream_end *ends
     e->calls++;
     e->err = err;
     for (size_t i = 0; i < count; i++)
-        snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text), "%zu:%s ", ends[i].place, ends[i].why);
+        snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text), "%zu:%s ", ends[i].place,
+                 ends[i].why);
 }
 
 static void test_who_may_no_longer(void **state)
@@ -293,12 +306,15 @@ static void test_who_may_no_longer(void **state)
     int64_t token;
     char sql[400];
     snprintf(sql, sizeof sql,
-             "INSERT INTO access_token (user_id, sha256, prefix) VALUES (%d, sha256('t'), 't') RETURNING id", (int)fx->owner.user_id);
+             "INSERT INTO access_token (user_id, sha256, prefix) VALUES (%d, sha256('t'), 't') RETURNING id",
+             (int)fx->owner.user_id);
     token = atoll(fleet_sql(sql));
-    snprintf(sql, sizeof sql,
-             "INSERT INTO product (id, slug, name, platform_id, owner_id) VALUES (1234, 'lamps', 'Lamps', 13, %d);"
-             "INSERT INTO device (id, owner_id, in_product) VALUES (decode('e00fce680000000000000007', 'hex'), %d, 1234)",
-             (int)fx->owner.user_id, (int)fx->owner.user_id);
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO product (id, slug, name, platform_id, owner_id) VALUES (1234, 'lamps', 'Lamps', 13, %d);"
+        "INSERT INTO device (id, owner_id, in_product) VALUES (decode('e00fce680000000000000007', 'hex'), "
+        "%d, 1234)",
+        (int)fx->owner.user_id, (int)fx->owner.user_id);
     fleet_script(sql);
     struct stream_right rights[] = {
         {.token_id = token},

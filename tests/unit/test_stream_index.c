@@ -1,4 +1,5 @@
-/* test_stream_index.c: an event meets exactly the feeds it belongs to, each once: against a look at every feed. */
+/* test_stream_index.c: an event meets exactly the feeds it belongs to, each once: against a look at every
+ * feed. */
 #include "api/stream_index.h"
 
 #include <setjmp.h>
@@ -12,7 +13,8 @@
 
 #define FEEDS 400
 
-static const char *const names[] = {"", "a", "ab", "abc", "temp", "temp/", "temp/kitchen", "t", "spark", "spark/status"};
+static const char *const names[] = {"",  "a",     "ab",          "abc", "temp", "temp/", "temp/kitchen",
+                                    "t", "spark", "spark/status"};
 #define NAMES (sizeof(names) / sizeof(names[0]))
 
 static struct stream_feed *feed_new(enum stream_scope scope, unsigned device, int64_t of, const char *prefix)
@@ -59,7 +61,8 @@ static void count_match(void *ctx, struct stream_feed *feed)
 
 static struct told_event some_event(void)
 {
-    struct told_event e = {.name = names[rand() % (int)NAMES], .owner_id = rand() % 4, .product_id = rand() % 3};
+    struct told_event e = {
+        .name = names[rand() % (int)NAMES], .owner_id = rand() % 4, .product_id = rand() % 3};
 
     e.has_device = rand() % 3 != 0;
     e.device.bytes[11] = (uint8_t)(rand() % 5);
@@ -72,8 +75,8 @@ static struct stream_feed *some_feed(void)
     enum stream_scope scope = (enum stream_scope)(rand() % 6);
     bool of_device = scope == STREAM_DEVICE || scope == STREAM_ANY_DEVICE || scope == STREAM_PRODUCT_DEVICE;
 
-    return feed_new(scope, of_device ? (unsigned)rand() % 5 : 0, scope == STREAM_ANY_DEVICE ? 0 : 1 + rand() % 3,
-                    names[rand() % (int)NAMES]);
+    return feed_new(scope, of_device ? (unsigned)rand() % 5 : 0,
+                    scope == STREAM_ANY_DEVICE ? 0 : 1 + rand() % 3, names[rand() % (int)NAMES]);
 }
 
 static void check_events(struct stream_index *index, struct stream_feed **feeds)

@@ -1,4 +1,5 @@
-/* test_stream_log.c: every reader gets every entry whole and in order from where it joined, and nothing is kept for nobody. */
+/* test_stream_log.c: every reader gets every entry whole and in order from where it joined, and nothing is
+ * kept for nobody. */
 #include "api/stream_log.h"
 
 #include <setjmp.h>
