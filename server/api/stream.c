@@ -202,7 +202,7 @@ struct stream *stream_new(struct streams *s, struct http_request *r, const struc
     HASH_ADD(hh, s->by_serial, serial, sizeof(stream->serial), stream);
     s->open->value = ++s->count;
     s->opened->value++;
-    log_info("stream.opened serial=%" PRIu64 " user=%s scope=%u", stream->serial, r->actor.user_name,
+    log_info("stream.opened serial=%" PRIu64 " user=%" PRId64 " scope=%u", stream->serial, r->actor.user_id,
              (unsigned)key->scope);
     http_request_answer_source(r, "text/event-stream; charset=utf-8",
                                &(struct http_source){.fill = on_fill, .over = on_over, .ctx = stream});
