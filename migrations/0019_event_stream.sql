@@ -276,13 +276,6 @@ END $$;
 CREATE TRIGGER application_hash AFTER INSERT OR UPDATE OF hash ON device_module FOR EACH ROW
     WHEN (NEW.store = 0 AND NEW.func IN (3, 5) AND NEW.hash IS NOT NULL) EXECUTE FUNCTION on_application_hash();
 
-CREATE FUNCTION on_vitals() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM publish_system_event(NEW.device_id, NULL, 'spark/device/diagnostics/update', NEW.vitals::text);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER vitals_told AFTER INSERT ON device_vitals FOR EACH ROW EXECUTE FUNCTION on_vitals();
-
 -- An update that no person asked this device for begins.
 CREATE FUNCTION on_auto_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -45,8 +45,12 @@ struct config {
     char *store_redis; /* "": none */
     uint32_t store_redis_database;
     char *store_redis_password, *store_redis_prefix, *store_redis_user;
-    uint32_t update_backoff_s, update_describe_again_s, update_describe_s, update_ncp_reboot_s;
+    uint32_t update_backoff_s, update_describe_again_s, update_describe_s, update_events_keep_s;
+    uint32_t update_ncp_reboot_s;
     uint32_t update_offline_s, update_reboot_s, update_start_delay_s, update_transfers_max;
+    uint32_t webhook_allow_private; /* 0 or 1 */
+    uint32_t webhook_attempts_max, webhook_backlog_max, webhook_backoff_s, webhook_disable_after_s;
+    uint32_t webhook_in_flight, webhook_keep_s, webhook_per_host, webhook_timeout_s;
 
     char *file;          /* private: the file that was or would have been read */
     bool file_named;     /* private: by --config, so it must exist */

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "campaign/campaigns.h"
@@ -18,8 +19,10 @@
 #include "fleet/fleet.h"
 #include "fleet/migrate.h"
 #include "handshake/dtls.h"
+#include "handshake/server_key.h"
 #include "handshake/session_file.h"
 #include "handshake/session_store.h"
+#include "hook/hooks.h"
 #include "net/loop_watch.h"
 #include "net/udp.h"
 #include "store/nodes.h"
@@ -48,6 +51,7 @@ struct node {
     struct pg *pg;
     struct fleet *fleet;
     struct campaigns *campaigns;
+    struct hooks *hooks;
     struct devices *devices;
     struct update_engine *updates;
     struct dtls *dtls;
@@ -100,6 +104,7 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .events_keep_s = c->events_keep_s,
         .event_name_max = c->events_name_max,
         .event_data_max = c->events_data_max,
+        .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
     };
 }
@@ -107,6 +112,21 @@ static struct fleet_settings fleet_settings(const struct config *c)
 static struct campaigns_settings campaigns_settings(const struct config *c)
 {
     return (struct campaigns_settings){.single_operator = c->campaign_single_operator != 0};
+}
+
+static struct hook_settings hook_settings(const struct config *c)
+{
+    return (struct hook_settings){
+        .allow_private = c->webhook_allow_private != 0,
+        .in_flight = c->webhook_in_flight,
+        .per_host = c->webhook_per_host,
+        .timeout_s = c->webhook_timeout_s,
+        .backoff_s = c->webhook_backoff_s,
+        .attempts_max = c->webhook_attempts_max,
+        .backlog_max = c->webhook_backlog_max,
+        .keep_s = c->webhook_keep_s,
+        .disable_after_s = c->webhook_disable_after_s,
+    };
 }
 
 static struct dtls_settings dtls_settings(const struct config *c)
@@ -166,10 +186,12 @@ static void on_hup(uv_signal_t *signal, int number)
     struct fleet_settings fleet = fleet_settings(n->config);
     struct campaigns_settings campaigns = campaigns_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
+    struct hook_settings hooks = hook_settings(n->config);
     struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
     campaigns_reload(n->campaigns, &campaigns);
+    hooks_reload(n->hooks, &hooks);
     dtls_reload(n->dtls, &dtls);
     update_engine_reload(n->updates, &updates);
     devices_set_offline_after(n->devices, (uint64_t)n->config->device_offline_after_s * 1000);
@@ -197,9 +219,15 @@ static void on_campaigns_closed(void *arg)
     pg_close(n->pg, on_pg_closed, n);
 }
 
+static void on_hooks_closed(void *arg)
+{
+    struct node *n = arg;
+    campaigns_close(n->campaigns, on_campaigns_closed, n);
+}
+
 static void close_postgres(struct node *n)
 {
-    campaigns_close(n->campaigns, on_campaigns_closed, n);
+    hooks_close(n->hooks, on_hooks_closed, n);
 }
 
 static void on_redis_closed(void *arg)
@@ -283,7 +311,8 @@ static void on_drain_step(uv_timer_t *timer)
     struct node *n = timer->data;
     bool overdue = clock_ms() - n->draining_ms >= DRAIN_MAX_MS;
     if (n->state == NODE_DRAINING && n->api_closed &&
-        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates)) ||
+        ((pg_unanswered(n->pg) == 0 && fleet_is_idle(n->fleet) && update_engine_is_idle(n->updates) &&
+          hooks_is_idle(n->hooks)) ||
          overdue))
         close_sessions(n);
 }
@@ -302,6 +331,7 @@ static void stop(struct node *n)
     udp_stop(n->udp);
     campaigns_stop(n->campaigns);
     update_engine_stop(n->updates);
+    hooks_stop(n->hooks);
     api_close(n->api, on_api_closed, n);
     (void)uv_timer_start(&n->drain_timer, on_drain_step, DRAIN_STEP_MS, DRAIN_STEP_MS);
 }
@@ -487,6 +517,16 @@ static void take_session_file(struct node *n)
     free(path);
 }
 
+static void make_hooks(struct node *n)
+{
+    struct hook_settings settings = hook_settings(n->config);
+    uint8_t key[SEAL_KEY_BYTES];
+    server_key_derive(n->key, SEAL_LABEL, key);
+    n->hooks = hooks_new(&n->loop, n->config->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics,
+                         &settings, key);
+    bytes_wipe(key, sizeof key);
+}
+
 static int start_rooms(struct node *n)
 {
     const struct config *c = n->config;
@@ -502,6 +542,7 @@ static int start_rooms(struct node *n)
     struct campaigns_settings campaigns = campaigns_settings(c);
     n->campaigns =
         campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
+    make_hooks(n);
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
@@ -524,10 +565,12 @@ static int start_rooms(struct node *n)
     if (!n->api)
         return refuse(why);
     api_set_campaigns(n->api, n->campaigns);
+    api_set_hooks(n->api, n->hooks);
     take_session_file(n); /* nothing can refuse the start any more, and nothing has been said yet */
     fleet_start(n->fleet);
     campaigns_start(n->campaigns);
     update_engine_start(n->updates);
+    hooks_start(n->hooks);
     return 0;
 }
 
@@ -541,6 +584,7 @@ static void close_all_handles(uv_handle_t *handle, void *arg)
 static void finish(struct node *n)
 {
     campaigns_free(n->campaigns);
+    hooks_free(n->hooks);
     update_engine_free(n->updates);
     fleet_free(n->fleet);
     devices_free(n->devices);

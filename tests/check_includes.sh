@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 find server -name '*.[ch]' | sort | xargs awk '
     BEGIN {
-        count = split("api campaign fleet device coap handshake store net plan module base", rooms, " ")
+        count = split("api campaign hook fleet device coap handshake store net plan module base", rooms, " ")
         for (i = 1; i <= count; i++) place[rooms[i]] = i
     }
     /^[ \t]*#[ \t]*include[ \t]+"/ {

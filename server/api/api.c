@@ -46,6 +46,11 @@ void api_set_campaigns(struct api *api, struct campaigns *campaigns)
     api->campaigns = campaigns;
 }
 
+void api_set_hooks(struct api *api, struct hooks *hooks)
+{
+    api->hooks = hooks;
+}
+
 uint16_t api_port(const struct api *api)
 {
     return http_port(api->http);

@@ -32,6 +32,8 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
 /* Set once, before the first request can come. */
 struct campaigns;
 void api_set_campaigns(struct api *api, struct campaigns *campaigns);
+struct hooks;
+void api_set_hooks(struct api *api, struct hooks *hooks);
 uint16_t api_port(const struct api *api);
 /* Stops accepting, lets answers under way finish for at most 2 s, then calls closed. */
 void api_close(struct api *api, void (*closed)(void *arg), void *arg);

@@ -21,8 +21,12 @@ void ping_device(struct http_request *r);         /* ping.c */
 void function_call(struct http_request *r);       /* function.c */
 void variable_read(struct http_request *r);       /* variable.c */
 void vitals_update(struct http_request *r);       /* vitals.c */
-void events_publish(struct http_request *r);      /* events.c */
-void events_stream(struct http_request *r);       /* event_streams.c */
+void vitals_last(struct http_request *r);
+void vitals_history(struct http_request *r);
+void vitals_metadata(struct http_request *r);
+void vitals_summary(struct http_request *r);
+void events_publish(struct http_request *r); /* events.c */
+void events_stream(struct http_request *r);  /* event_streams.c */
 void events_stream_without_prefix(struct http_request *r);
 void nodes_read(struct http_request *r); /* nodes.c */
 
@@ -67,6 +71,15 @@ void rules_list(struct http_request *r); /* rules.c */
 void rules_create(struct http_request *r);
 void rules_change(struct http_request *r);
 void rules_test(struct http_request *r);
+
+void webhooks_list(struct http_request *r); /* webhooks.c */
+void webhook_create(struct http_request *r);
+void webhook_read(struct http_request *r);
+void webhook_update(struct http_request *r);
+void webhook_delete(struct http_request *r);
+void webhook_test(struct http_request *r);
+void webhook_enable(struct http_request *r);
+void webhook_disable(struct http_request *r);
 
 void tokens_list(struct http_request *r); /* tokens.c */
 void tokens_read_current(struct http_request *r);

@@ -74,6 +74,7 @@ struct http_request {
     struct body body;          /* empty until received */
     char token[HTTP_REQUEST_TOKEN_MAX + 1];
     struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
+    int product_id; /* of `:product` in the path, which the actor may ask this about; 0: the path has none */
     char device_text[DEVICE_ID_TEXT_SIZE];
     uint64_t started_ms;
     size_t file_max_bytes; /* of an upload; 0: it is none */

@@ -19,6 +19,7 @@ struct api {
     struct fleet *fleet;
     struct devices *devices;
     struct campaigns *campaigns;
+    struct hooks *hooks;
     struct metrics *metrics;
     struct api_view view;
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */

@@ -142,7 +142,6 @@ static void on_described(void *arg, enum coap_outcome outcome, const struct coap
     struct describe d;
     const char *why;
 
-    (void)rtt_ms;
     if (outcome != COAP_RESPONDED || response->code != COAP_205_CONTENT) {
         ask_finish(ask, (struct device_answer){.ask = ask_unanswered(device, outcome)});
         return;
@@ -154,6 +153,7 @@ static void on_described(void *arg, enum coap_outcome outcome, const struct coap
     }
     device->all->describes->value++;
     link_fill_facts(device, &facts);
+    facts.rtt_ms = rtt_ms > 0 ? rtt_ms : 1; /* measured, if too short for the clock */
     device->all->ops.describe(device->all->ops.ctx, &facts, &d, on_pulled_stored, ask);
     describe_free(&d);
 }

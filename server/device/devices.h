@@ -117,6 +117,7 @@ struct device_facts {
     enum session_profile profile;
     bool quarantined;
     struct net_path path; /* the newest address it proved */
+    uint32_t rtt_ms;      /* of a describe that was asked for: how long its answer took; 0 else */
 };
 
 /* What is passed by pointer is borrowed during the call, but for done's arg. done and answer may come after

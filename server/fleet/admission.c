@@ -8,17 +8,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fleet/psk.h"
 #include "fleet/room.h"
 
-#define TURNS 4096
-
-static const struct pg_statement find_psk = {
-    .name = "find_psk",
-    .sql = "SELECT k.data, d.quarantined FROM device_key k JOIN device d ON d.id = k.device_id"
-           " WHERE k.device_id = $1::bytea AND k.kind = 'psk' AND k.state = 'live'"
-           " ORDER BY k.created_at DESC, k.id DESC LIMIT 2",
-    .params = 1,
-};
 /* Notes the use, so that retiring a key ends the session that was made with it; only when that is news, so
  * that a herd of handshakes is a herd of reads. */
 static const struct pg_statement find_key = {
@@ -48,102 +40,6 @@ static const struct pg_statement find_named = {
            " WHERE k.device_id = d.id AND k.sha256 = $2::bytea AND k.state = 'retired')",
     .params = 2,
 };
-
-/* --- pre-shared keys --- */
-
-struct psk_turns {
-    struct turn {
-        struct device_id id;
-        uint8_t failures;
-    } turns[TURNS];
-};
-
-struct psk_turns *psk_turns_new(void)
-{
-    return mem_alloc(sizeof(struct psk_turns));
-}
-
-void psk_turns_free(struct psk_turns *turns)
-{
-    free(turns);
-}
-
-static struct turn *turn_of(struct psk_turns *turns, const struct device_id *id)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a; a collision only makes two devices share a turn */
-    for (size_t i = 0; i < sizeof id->bytes; i++)
-        hash = (hash ^ id->bytes[i]) * 1099511628211u;
-    return &turns->turns[(hash >> 20) % TURNS];
-}
-
-void psk_turns_failed(struct psk_turns *turns, const char *identity)
-{
-    struct device_id id;
-    if (!device_id_parse(&id, identity, strlen(identity)))
-        return;
-    struct turn *turn = turn_of(turns, &id);
-    if (!device_id_equal(&turn->id, &id))
-        *turn = (struct turn){.id = id};
-    turn->failures++;
-}
-
-struct psk_wait {
-    struct fleet *f;
-    struct dtls_psk_query *query;
-    struct device_id id;
-};
-
-/* What the registry has just said of an identity: a handshake that is complete with this very key asks for
- * its authorisation before anything else happens, and need not ask the registry again. */
-struct psk_found {
-    struct device_id id;
-    bool quarantined;
-};
-
-static void on_psk(void *arg, enum pg_err err, const struct pg_result *result)
-{
-    struct psk_wait wait = *(struct psk_wait *)arg;
-    uint8_t psk[DTLS_PSK_MAX];
-    size_t psk_len = 0;
-    bool known = false;
-    struct psk_found found = {.id = wait.id};
-    free(arg);
-    if (fleet_err_of(err, result, "find_psk") != FLEET_OK) {
-        wait.f->below.psk_away(wait.query);
-        return;
-    }
-    if (pg_rows(result) > 0) {
-        const struct turn *turn = turn_of(wait.f->psk_turns, &wait.id);
-        int row = device_id_equal(&turn->id, &wait.id) ? turn->failures % pg_rows(result) : 0;
-        known = pg_bytea(result, row, 0, psk, sizeof psk, &psk_len);
-        found.quarantined = pg_bool(result, row, 1);
-    }
-    wait.f->psk_found = known ? &found : NULL;
-    wait.f->below.answer_psk(wait.query, known ? psk : NULL, known ? psk_len : 0);
-    wait.f->psk_found = NULL;
-    bytes_wipe(psk, sizeof psk);
-}
-
-static void answer_no_psk(void *ctx)
-{
-    struct psk_wait wait = *(struct psk_wait *)ctx;
-    free(ctx);
-    wait.f->below.answer_psk(wait.query, NULL, 0);
-}
-
-void admission_find_psk(void *ctx, const char *identity, struct dtls_psk_query *query)
-{
-    struct fleet *f = ctx;
-    struct psk_wait *wait = mem_alloc(sizeof *wait);
-    wait->f = f;
-    wait->query = query;
-    if (!device_id_parse(&wait->id, identity, strlen(identity))) {
-        later_push(&f->later, answer_no_psk, wait);
-        return;
-    }
-    pg_exec(f->pg, &find_psk, (struct pg_param[]){fleet_id(&wait->id)}, f->settings.hold_ms, PG_RETRY, on_psk,
-            wait);
-}
 
 /* --- after the handshake --- */
 
@@ -222,9 +118,10 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
 static void authorise_identity(struct fleet *f, struct admit_wait *wait, const char *identity)
 {
     wait->has_id = device_id_parse(&wait->id, identity, strlen(identity));
-    bool found = wait->has_id && f->psk_found && device_id_equal(&f->psk_found->id, &wait->id);
+    const struct psk_found *just = psk_just_found(f->psk);
+    bool found = wait->has_id && just && device_id_equal(&just->id, &wait->id);
     if (found)
-        wait->admission = known_by_policy(f, f->psk_found->quarantined);
+        wait->admission = known_by_policy(f, just->quarantined);
     if (found || !wait->has_id)
         later_push(&f->later, answer_admission, wait);
     else

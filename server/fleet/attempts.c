@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "fleet/admission.h"
+#include "fleet/psk.h"
 #include "fleet/room.h"
 #include "fleet/sql_array.h"
 #include "fleet/utf8.h"
@@ -111,7 +111,7 @@ void attempts_push(void *ctx, const struct handshake_attempt *attempt)
     struct attempts *a = f->attempts;
     char identity[sizeof attempt->identity], ip[NET_ADDRESS_TEXT_SIZE];
     if (attempt->identity[0] && may_be_wrong_key(attempt->outcome))
-        psk_turns_failed(f->psk_turns, attempt->identity);
+        psk_failed(f->psk, attempt->identity);
     if (a->count >= ATTEMPTS_MAX || f->stopped) {
         a->dropped->value++;
         return;

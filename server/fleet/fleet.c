@@ -18,6 +18,7 @@
 #include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
 #include "fleet/planner.h"
+#include "fleet/psk.h"
 #include "fleet/reach.h"
 #include "fleet/retention.h"
 #include "fleet/room.h"
@@ -72,7 +73,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
                                     .psk_away = dtls_psk_away};
     f->ops = (struct device_ops){
         .ctx = f,
-        .find_psk = admission_find_psk,
+        .find_psk = psk_find,
         .authorise = admission_authorise,
         .hello = said_hello,
         .describe = said_describe,
@@ -94,7 +95,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->reach = reach_new(deadlines, metrics);
     f->relay = relay_new(f, metrics);
     f->lost_nodes = lost_nodes_new(f);
-    f->psk_turns = psk_turns_new();
+    f->psk = psk_new(f);
     f->tokens = token_cache_new();
     f->planner = planner_new(metrics);
     f->firmware = firmware_cache_new(f, metrics);
@@ -114,7 +115,7 @@ void fleet_free(struct fleet *f)
     reach_free(f->reach);
     relay_free(f->relay);
     lost_nodes_free(f->lost_nodes);
-    psk_turns_free(f->psk_turns);
+    psk_free(f->psk);
     token_cache_free(f->tokens);
     planner_free(f->planner);
     firmware_cache_free(f->firmware);
@@ -253,6 +254,7 @@ static void finish_drain(struct fleet *f)
     deadline_cancel(f->deadlines, &f->restart);
     attendance_stop(f->attendance);
     attempts_stop(f->attempts);
+    psk_stop(f->psk);
     retention_stop(f->retention);
     lost_nodes_stop(f->lost_nodes);
     reach_stop(f->reach);

@@ -16,8 +16,9 @@ enum fleet_policy { FLEET_REFUSE, FLEET_QUARANTINE, FLEET_ENROL };
 
 struct fleet_settings {
     enum fleet_policy unknown;
-    uint32_t hold_ms;       /* how long an acknowledgement may wait for Postgres (store.hold_s) */
-    uint64_t events_keep_s; /* older events are deleted, in small batches */
+    uint32_t hold_ms;              /* how long an acknowledgement may wait for Postgres (store.hold_s) */
+    uint64_t events_keep_s;        /* older events are deleted, in small batches */
+    uint64_t update_events_keep_s; /* and so are older moves of updates and campaigns */
     uint32_t event_name_max, event_data_max; /* bytes of what people publish */
     uint32_t node_id;                        /* which of the nodes this is; stays as it was at the start */
 };

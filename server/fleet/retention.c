@@ -24,6 +24,14 @@ static const struct pg_statement delete_attempts = {
            " WHERE at < now() - interval '7 days' ORDER BY at LIMIT $1::bigint)",
     .params = 1,
 };
+/* In the order of their ids, which is that of their times but for moments. */
+static const struct pg_statement delete_update_events = {
+    .name = "delete_update_events",
+    .sql =
+        "DELETE FROM update_event WHERE id IN (SELECT o.id FROM (SELECT id, at FROM update_event ORDER BY id"
+        " LIMIT $2::bigint) o WHERE o.at < now() - $1::bigint * interval '1 s')",
+    .params = 2,
+};
 static const struct pg_statement count_devices = {
     .name = "count_devices",
     .sql = "SELECT count(*), count(*) FILTER (WHERE online), count(*) FILTER (WHERE requires_deep_update) "
@@ -34,7 +42,7 @@ static const struct pg_statement count_devices = {
 struct retention {
     struct fleet *f;
     struct deadline next;
-    struct metric *devices, *connected, *deep_updates, *deleted;
+    struct metric *devices, *connected, *deep_updates, *deleted, *update_events_deleted;
 };
 
 static void on_round(struct deadline *next, uint64_t now_ms);
@@ -47,12 +55,32 @@ static void plan(struct retention *r, uint32_t in_ms)
     deadline_set(r->f->deadlines, &r->next, at_ms, on_round);
 }
 
+static void on_update_events_deleted(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct retention *r = arg;
+    if (fleet_err_of(err, result, "delete_update_events") != FLEET_OK) {
+        plan(r, ROUND_MS);
+        return;
+    }
+    r->update_events_deleted->value += (uint64_t)pg_affected(result);
+    plan(r, pg_affected(result) == RETENTION_BATCH ? NEXT_BATCH_MS : ROUND_MS);
+}
+
 static void on_attempts_deleted(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct retention *r = arg;
-    bool more =
-        fleet_err_of(err, result, "delete_attempts") == FLEET_OK && pg_affected(result) == RETENTION_BATCH;
-    plan(r, more ? NEXT_BATCH_MS : ROUND_MS);
+    struct fleet_number age, limit;
+    if (fleet_err_of(err, result, "delete_attempts") != FLEET_OK) {
+        plan(r, ROUND_MS);
+        return;
+    }
+    if (pg_affected(result) == RETENTION_BATCH) {
+        plan(r, NEXT_BATCH_MS);
+        return;
+    }
+    struct pg_param params[] = {fleet_int(&age, (int64_t)r->f->settings.update_events_keep_s),
+                                fleet_int(&limit, RETENTION_BATCH)};
+    pg_exec(r->f->pg, &delete_update_events, params, TIMEOUT_MS, PG_RETRY, on_update_events_deleted, r);
 }
 
 static void on_events_deleted(void *arg, enum pg_err err, const struct pg_result *result)
@@ -105,6 +133,8 @@ struct retention *retention_new(struct fleet *f, struct metrics *metrics)
         metrics_add(metrics, METRIC_GAUGE, "cyan_devices", "state=\"requires_deep_update\"", help);
     r->deleted = metrics_add(metrics, METRIC_COUNTER, "cyan_events_expired_total", NULL,
                              "events deleted because they were kept long enough");
+    r->update_events_deleted = metrics_add(metrics, METRIC_COUNTER, "cyan_update_events_expired_total", NULL,
+                                           "moves of updates deleted because they were kept long enough");
     return r;
 }
 

@@ -28,8 +28,7 @@ struct attendance;
 struct attempts;
 struct retention;
 struct lost_nodes;
-struct psk_turns;
-struct psk_found;
+struct psk;
 struct token_cache;
 struct planner;
 
@@ -53,8 +52,7 @@ struct fleet {
     struct reach *reach;
     struct relay *relay;
     struct lost_nodes *lost_nodes;
-    struct psk_turns *psk_turns;
-    const struct psk_found *psk_found; /* borrowed: while its key is given to a handshake, else NULL */
+    struct psk *psk;
     struct token_cache *tokens;
     struct planner *planner;
     struct firmware_cache *firmware;

@@ -7,6 +7,8 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/mem.h"
+#include "fleet/device_vitals.h"
 #include "fleet/said.h"
 #include "fleet/said_answer.h"
 #include "fleet/utf8.h"
@@ -96,7 +98,7 @@ static void set_application(json_t *said, const struct describe *d)
     json_object_set_new(said, "variables", variables);
 }
 
-static void set_vitals(json_t *said, const struct describe *d)
+static void set_vitals(json_t *said, const struct describe *d, uint32_t rtt_ms)
 {
     json_t *vitals = json_object();
     for (size_t i = 0; i < d->metric_count; i++) {
@@ -106,8 +108,34 @@ static void set_vitals(json_t *said, const struct describe *d)
         json_object_set_new(vitals, id,
                             m->is_error ? json_pack("{s:i}", "err", (int)m->value) : json_integer(m->value));
     }
+    if (rtt_ms) /* the database puts it where it belongs */
+        json_object_set_new(vitals, "round_trip_ms", json_integer((json_int_t)rtt_ms));
     json_object_set_new(said, "vitals", vitals);
     json_object_set_new(said, "vitals_ms", json_integer((json_int_t)clock_wall_ms()));
+}
+
+/* Vitals that are stored are told of in an event. */
+struct vitals_answer {
+    struct said_answer *answer;
+    struct fleet *f;
+    struct device_facts facts;
+};
+
+static void on_vitals_stored(void *arg, enum pg_err err, const struct pg_result *result)
+{
+    struct vitals_answer v = *(struct vitals_answer *)arg;
+    free(arg);
+    if (err == PG_OK && pg_bool(result, 0, 0) && !v.facts.quarantined)
+        device_vitals_announce(v.f, &v.facts);
+    said_answer_give(v.answer, err, result);
+}
+
+static struct vitals_answer *vitals_answer_new(struct fleet *f, const struct device_facts *facts,
+                                               struct said_answer *answer)
+{
+    struct vitals_answer *v = mem_alloc(sizeof *v);
+    *v = (struct vitals_answer){.answer = answer, .f = f, .facts = *facts};
+    return v;
 }
 
 void said_describe(void *ctx, const struct device_facts *facts, const struct describe *d,
@@ -120,12 +148,14 @@ void said_describe(void *ctx, const struct device_facts *facts, const struct des
     if (d->parts & DESCRIBE_APPLICATION)
         set_application(said, d);
     if (d->parts & DESCRIBE_METRICS)
-        set_vitals(said, d);
+        set_vitals(said, d, facts->rtt_ms);
     char *text = json_dumps(said, JSON_COMPACT);
     must(text);
     json_decref(said);
+    struct said_answer *answer = said_answer_hold(f, said_answer_new(facts, "describe", done, arg));
+    bool has_vitals = d->parts & DESCRIBE_METRICS;
     pg_exec(f->pg, &store_describe, (struct pg_param[]){fleet_id(&facts->id), pg_text(text)},
-            f->settings.hold_ms, PG_RETRY, said_answer_give,
-            said_answer_hold(f, said_answer_new(facts, "describe", done, arg)));
+            f->settings.hold_ms, PG_RETRY, has_vitals ? on_vitals_stored : said_answer_give,
+            has_vitals ? (void *)vitals_answer_new(f, facts, answer) : answer);
     free(text);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "handshake/prf.h"
 
 /* Code points of extensions: RFC 7250 for 19 and 20, draft-ietf-tls-dtls-connection-id-05 for 254. */
 enum { EXT_CLIENT_CERT_TYPE = 19, EXT_SERVER_CERT_TYPE = 20, EXT_DRAFT_CID = 254, CERT_TYPE_RPK = 2 };
@@ -47,6 +48,9 @@ int __real_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned c
                                  const mbedtls_operation_t operation);
 int __wrap_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned char *key, int key_bits,
                                  const mbedtls_operation_t operation);
+
+int __real_mbedtls_md_setup(mbedtls_md_context_t *ctx, const mbedtls_md_info_t *md_info, int hmac);
+int __wrap_mbedtls_md_setup(mbedtls_md_context_t *ctx, const mbedtls_md_info_t *md_info, int hmac);
 
 static _Thread_local struct hooks *running;
 
@@ -260,4 +264,14 @@ int __wrap_mbedtls_cipher_setkey(mbedtls_cipher_context_t *ctx, const unsigned c
         }
     }
     return __real_mbedtls_cipher_setkey(ctx, key, key_bits, operation);
+}
+
+/* mbedTLS chooses its PRF in the call that also uses it, first for the master secret, and begins that with a
+ * context for an HMAC: from the next use on, which is the key block, it is ours. */
+int __wrap_mbedtls_md_setup(mbedtls_md_context_t *ctx, const mbedtls_md_info_t *md_info, int hmac)
+{
+    mbedtls_ssl_handshake_params *handshake = running ? running->ssl->handshake : NULL;
+    if (hmac && handshake && handshake->tls_prf)
+        handshake->tls_prf = prf_tls12;
+    return __real_mbedtls_md_setup(ctx, md_info, hmac);
 }

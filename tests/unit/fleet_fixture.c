@@ -129,6 +129,7 @@ int fleet_fixture_setup(void **state)
     struct fleet_settings settings = {.unknown = FLEET_REFUSE,
                                       .hold_ms = 60000,
                                       .events_keep_s = 604800,
+                                      .update_events_keep_s = 604800,
                                       .event_name_max = 64,
                                       .event_data_max = 1024};
     current = fx;

@@ -313,6 +313,25 @@ static void test_old_attempts_are_deleted(void **state)
     fleet_run_until(fx, *fleet_sql("SELECT count(*) FROM handshake_attempt") == '0');
 }
 
+/* More than a batch of old moves of updates: they go, one batch after the other, and newer ones stay. */
+static void test_old_moves_of_updates_are_deleted(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    fleet_script("TRUNCATE update_event");
+    fleet_script(
+        "INSERT INTO update_event (at, actor, kind) SELECT now() - interval '8 days', 'node/0', 'step'"
+        " FROM generate_series(1, 7000)");
+    fleet_script(
+        "INSERT INTO update_event (actor, kind) SELECT 'node/0', 'step' FROM generate_series(1, 10)");
+    retention_start(fx->fleet->retention);
+    const struct metric *deleted =
+        metrics_add(fx->metrics, METRIC_COUNTER, "cyan_update_events_expired_total", NULL, "");
+    fleet_run_until(fx, deleted->value == 7000);
+    assert_string_equal(
+        fleet_sql("SELECT count(*) || ' ' || bool_and(at > now() - interval '1 day') FROM update_event"),
+        "10 true");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fleet_fixture_setup, fleet_fixture_teardown)
@@ -327,6 +346,7 @@ int main(void)
         TEST(test_claim_by_code),
         TEST(test_old_events_are_deleted),
         TEST(test_old_attempts_are_deleted),
+        TEST(test_old_moves_of_updates_are_deleted),
     };
     if (!fleet_fixture_begin())
         return 1;

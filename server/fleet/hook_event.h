@@ -1,0 +1,13 @@
+/* hook_event.h: events that webhooks publish: what a server of somebody's answered. */
+#ifndef CYAN_FLEET_HOOK_EVENT_H
+#define CYAN_FLEET_HOOK_EVENT_H
+
+#include "fleet/fleet.h"
+
+/* Published in the name of the device whose event went there, or, when that is NULL, of the person;
+ * privately, and not again when key was stored before. Nobody is told whether it was stored. False: such a
+ * name cannot be one of an event, and nothing happens. Texts are copied. */
+must_check bool fleet_publish_hook_event(struct fleet *f, const struct device_id *device, int64_t user_id,
+                                         const uint8_t key[16], const char *name, const char *data);
+
+#endif
