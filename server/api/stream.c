@@ -158,6 +158,7 @@ static void detach(struct stream *stream)
     DL_DELETE2(s->check, stream, prev_check, next_check);
     HASH_DEL(s->by_serial, stream);
     s->open->value = --s->count;
+    s->held->value = s->bytes;
     s->ended[stream->why]->value++;
     log_info("stream.ended serial=%" PRIu64 " why=%s", stream->serial, why_names[stream->why]);
 }

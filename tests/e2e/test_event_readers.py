@@ -42,10 +42,10 @@ def test_a_crowd_of_readers(new_cyand, new_swarm, tmp_path):
     joe = cyand.rest("owner", "joe")
     swarm = new_swarm(cyand, devices=DEVICES, event_interval_ms=20, ramp=1000)
     swarm.wait_connected(DEVICES)
-    cyand.query("UPDATE device SET owner_id = (SELECT id FROM users WHERE name = 'joe')")
     readers = Readers(cyand, joe.token, tmp_path, "--readers", READERS, "--stalled", STALLED)
     assert readers.opened == READERS + STALLED
     assert cyand.metrics().sum("cyan_streams") == READERS + STALLED
+    cyand.query("UPDATE device SET owner_id = (SELECT id FROM users WHERE name = 'joe')")  # now all begin with the same event
     wait_until(lambda: cyand.metrics().sum("cyan_streams_ended_total", reason="slow") == STALLED, "those that stall are cut", 240)
     assert swarm.finish()["protocol_errors"] == {}
     got = readers.finish()
