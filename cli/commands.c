@@ -127,6 +127,33 @@ static const struct command_option download_options[] = {
     END,
 };
 
+static const struct command_option product_upload_options[] = {
+    {.name = "version",
+     .kind = OPTION_NUMBER,
+     .value = "N",
+     .help = "the product's version, which the binary says too",
+     .min = 1,
+     .max = 65535,
+     .needed = true},
+    {.name = "title", .kind = OPTION_TEXT, .value = "TEXT", .help = "what it is called"},
+    {.name = "description", .kind = OPTION_TEXT, .value = "TEXT", .help = "for people"},
+    {.name = "mandatory", .kind = OPTION_FLAG, .help = "kept with it, for people"},
+    END,
+};
+static const struct command_option product_release_options[] = {
+    {.name = "default", .kind = OPTION_FLAG, .help = "to every device that no group says otherwise of"},
+    {.name = "group",
+     .kind = OPTION_TEXT,
+     .value = "NAME",
+     .help = "to the devices of this group",
+     .repeats = true},
+    {.name = "now",
+     .kind = OPTION_FLAG,
+     .help = "also to devices that are online, not only when they connect"},
+    {.name = "dry-run", .kind = OPTION_FLAG, .help = "only say how many devices would get it"},
+    END,
+};
+
 static const struct command_option limit_only[] = {LIMIT_OPTION, END};
 static const struct command_option release_create_options[] = {
     {.name = "target",
@@ -416,6 +443,34 @@ const struct command commands[] = {
      .example = "firmware download 12 --output ncp.bin",
      .run = firmware_download_run,
      .options = {download_options}},
+
+    {.words = "product list",
+     .arguments = "",
+     .help = "List products",
+     .example = "product list",
+     .run = product_list_run},
+    {.words = "product show",
+     .arguments = "PRODUCT",
+     .help = "Show one, by its id or slug",
+     .example = "product show toaster",
+     .run = product_show_run},
+    {.words = "product firmware list",
+     .arguments = "PRODUCT",
+     .help = "List the versions of its firmware",
+     .example = "product firmware list toaster",
+     .run = product_firmware_list_run},
+    {.words = "product firmware upload",
+     .arguments = "PRODUCT FILE",
+     .help = "Bring a new version to the server",
+     .example = "product firmware upload toaster app.bin --version 7 --title 'Less smoke'",
+     .run = product_firmware_upload_run,
+     .options = {product_upload_options}},
+    {.words = "product firmware release",
+     .arguments = "PRODUCT VERSION",
+     .help = "Let devices have it",
+     .example = "product firmware release toaster 7 --group beta --now",
+     .run = product_firmware_release_run,
+     .options = {product_release_options}},
 
     {.words = "release list",
      .arguments = "",

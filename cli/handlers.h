@@ -9,6 +9,8 @@ command_run device_list_run, device_show_run, device_history_run, device_updates
 command_run explain_run, flash_run;
 command_run firmware_list_run, firmware_show_run, firmware_upload_run, firmware_withdraw_run,
     firmware_download_run, inspect_run;
+command_run product_list_run, product_show_run, product_firmware_list_run, product_firmware_upload_run,
+    product_firmware_release_run;
 command_run release_list_run, release_show_run, release_create_run, release_publish_run, release_withdraw_run;
 command_run rule_list_run, rule_add_run, rule_set_run, rule_test_run;
 command_run what_if_run;

@@ -179,6 +179,22 @@ static struct curl_slist *headers_of(const struct rest *rest, const struct rest_
     return list;
 }
 
+/* As the server reads values of forms. */
+static void add_fields(curl_mime *form, const json_t *fields)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)fields, name, value) {
+        curl_mimepart *part = curl_mime_addpart(form);
+        char *text =
+            json_is_string(value) ? mem_string(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY);
+        (void)curl_mime_name(part, name);
+        (void)curl_mime_data(part, text, CURL_ZERO_TERMINATED);
+        free(text);
+    }
+}
+
 /* The body of the request: a form with the file, JSON, or nothing. Both results are to be freed. */
 static void set_body(struct rest *rest, const struct rest_request *request, curl_mime **form, char **text)
 {
@@ -186,6 +202,8 @@ static void set_body(struct rest *rest, const struct rest_request *request, curl
     *text = NULL;
     if (request->file != NULL) {
         *form = curl_mime_init(rest->curl);
+        if (request->fields != NULL)
+            add_fields(*form, request->fields);
         curl_mimepart *part = curl_mime_addpart(*form);
         (void)curl_mime_name(part, "file");
         (void)curl_mime_filedata(part, request->file); /* read while it is sent */

@@ -32,13 +32,14 @@ void rest_free(struct rest *rest); /* NULL is fine */
 const char *rest_url(const struct rest *rest);
 
 struct rest_request {
-    const char *method; /* NULL: GET */
-    const char *path;   /* from the slash on, encoded, with its query */
-    const json_t *body; /* NULL: none */
-    const char *file;   /* sent as the part `file` of a form; NULL: none */
-    const char *accept; /* NULL: JSON */
-    const char *key;    /* Idempotency-Key; NULL: none */
-    FILE *into;         /* where the body of a 2xx goes; NULL: it is JSON */
+    const char *method;   /* NULL: GET */
+    const char *path;     /* from the slash on, encoded, with its query */
+    const json_t *body;   /* NULL: none */
+    const char *file;     /* sent as the part `file` of a form; NULL: none */
+    const json_t *fields; /* of that form, before the file; NULL: none */
+    const char *accept;   /* NULL: JSON */
+    const char *key;      /* Idempotency-Key; NULL: none */
+    FILE *into;           /* where the body of a 2xx goes; NULL: it is JSON */
 };
 struct rest_answer {
     enum cli_exit exit;

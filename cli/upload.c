@@ -12,6 +12,12 @@
 enum cli_exit upload_file(const struct cli *cli, const char *method, const char *path, const char *file,
                           json_t **json, bool *made)
 {
+    return upload_form(cli, method, path, file, NULL, json, made);
+}
+
+enum cli_exit upload_form(const struct cli *cli, const char *method, const char *path, const char *file,
+                          const json_t *fields, json_t **json, bool *made)
+{
     char size[TEXT_SIZE], most[TEXT_SIZE];
     struct stat st;
 
@@ -26,6 +32,7 @@ enum cli_exit upload_file(const struct cli *cli, const char *method, const char 
         text_bytes(most, MODULE_FILE_MAX_BYTES);
         return cli_fail(CLI_USAGE, "%s has %s; no module has more than %s", file, size, most);
     }
-    return cli_ask_made(cli, &(struct rest_request){.method = method, .path = path, .file = file}, json,
-                        made);
+    return cli_ask_made(
+        cli, &(struct rest_request){.method = method, .path = path, .file = file, .fields = fields}, json,
+        made);
 }

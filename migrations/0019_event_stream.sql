@@ -194,6 +194,13 @@ CREATE FUNCTION publish_system_event(event_device bytea, event_product integer, 
      WHERE wants_system_events()
 $$;
 
+-- What happens to a product's firmware is the product's event, whoever did it.
+CREATE OR REPLACE FUNCTION tell_of_product(product integer, actor_id bigint, called text, said text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO event (key, product_id, name, data, content_format, ttl_s, is_public, is_system, received_at)
+    SELECT uuid_send(gen_random_uuid()), product, called, convert_to(said, 'UTF8'), 0, 60, false, true, clock_timestamp()
+     WHERE product IS NOT NULL
+$$;
+
 -- spark/status says what `connected` of the device says. A device that is back with a new session before it was missed was away. Of
 -- those that were online (was_ids) with which session; in one statement, since a herd comes online at once.
 CREATE FUNCTION tell_presence(ids bytea[], was_ids bytea[], was_sessions bigint[]) RETURNS void LANGUAGE sql AS $$

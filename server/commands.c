@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/device_id.h"
 #include "base/mem.h"
+#include "fleet/account.h"
 #include "fleet/device_change.h"
 #include "fleet/migrate.h"
 #include "fleet/token.h"
@@ -173,6 +176,65 @@ static int run_token_create(const struct config *config, int word_count, char **
     return 0;
 }
 
+/* The first line of standard input; at a terminal it is asked for, twice, and not shown. */
+static bool read_line(char *out, size_t out_size, const char *prompt)
+{
+    struct termios shown, hidden;
+    bool asks = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &shown) == 0;
+    if (asks) {
+        hidden = shown;
+        hidden.c_lflag &= ~(tcflag_t)ECHO;
+        (void)fprintf(stderr, "%s", prompt);
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    }
+    bool got = fgets(out, (int)out_size, stdin) != NULL;
+    if (asks) {
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+        (void)fprintf(stderr, "\n");
+    }
+    out[got ? strcspn(out, "\r\n") : 0] = '\0';
+    return got;
+}
+
+static int read_password(char password[PASSWORD_MAX + 2])
+{
+    char again[PASSWORD_MAX + 2];
+    if (!read_line(password, PASSWORD_MAX + 2, "Password: "))
+        return refuse("the password is read from standard input, which is empty");
+    if (!isatty(STDIN_FILENO))
+        return 0;
+    bool same = read_line(again, sizeof again, "Once more: ") && strcmp(password, again) == 0;
+    bytes_wipe(again, sizeof again);
+    return same ? 0 : refuse("the two passwords differ");
+}
+
+static int run_user(const struct config *config, int word_count, char **words,
+                    const struct config_flag *flags)
+{
+    enum fleet_role role = FLEET_OWNER;
+    char why[WHY_SIZE], password[PASSWORD_MAX + 2];
+    const char *role_name = flags[FLAG_ROLE].value;
+    struct password_cost cost = {.memory_kib = config->auth_argon2_memory_kib,
+                                 .iterations = config->auth_argon2_iterations};
+    bool adds =
+        word_count == 3 && strcmp(words[1], "add") == 0 && role_name && fleet_role_parse(&role, role_name);
+    if (!adds && (word_count != 3 || strcmp(words[1], "password") != 0 || role_name))
+        return usage("user add NAME --role owner|operator|admin | user password NAME");
+    if (read_password(password) != 0)
+        return 1;
+    struct pg_sync *s = pg_sync_open(config->store_postgres, why, sizeof why);
+    if (!s)
+        return refuse(why);
+    int err = adds ? fleet_add_user_sync(s, words[2], role, password, &cost, why, sizeof why)
+                   : fleet_set_password_sync(s, words[2], password, &cost, why, sizeof why);
+    bytes_wipe(password, sizeof password);
+    pg_sync_close(s);
+    if (err != 0)
+        return refuse(why);
+    printf(adds ? "user %s added\n" : "password of %s set; its other logins ended\n", words[2]);
+    return 0;
+}
+
 static int run_config(const struct config *config, int word_count, char **words,
                       const struct config_flag *flags)
 {
@@ -200,6 +262,9 @@ static const struct command {
     {"migrate", "migrate", "bring the database schema up to date", 0, run_migrate},
     {"token", "token create --role owner|operator|admin [--user NAME] [--expires-in SECONDS]",
      "print a new access token", 1u << FLAG_ROLE | 1u << FLAG_USER | 1u << FLAG_EXPIRES_IN, run_token_create},
+    {"user", "user add NAME --role owner|operator|admin | user password NAME",
+     "make a user who logs in with a password, or give one another; the password is read from standard input",
+     1u << FLAG_ROLE, run_user},
 };
 
 void command_print_help(FILE *out)

@@ -1,4 +1,4 @@
-/* commands.h: what cyand does instead of serving: keygen, migrate, device add, token create, config.
+/* commands.h: what cyand does instead of serving: keygen, migrate, device add, token create, user, config.
  *
  * Each prints its result on stdout, or one line on stderr, and returns the exit code: 0, 1 (could not), 2
  * (bad usage). */

@@ -32,10 +32,23 @@ struct option {
 #define TEXT_MAX 1024
 
 static const char *const unknown_names[] = {"refuse", "quarantine", "enrol", NULL};
+static const char *const signup_names[] = {"closed", "open", NULL};
 static const char *const yes_names[] = {"no", "yes", NULL};
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL}; /* as enum log_level */
 
 static const struct option options[] = {
+    {"audit.refusals_keep_s", NUMBER, AT(audit_refusals_keep_s), "2592000", 60, 315360000, "seconds", NULL,
+     true, "how long refused requests stay in the audit trail; changes stay for ever"},
+    {"audit.refusals_max", NUMBER, AT(audit_refusals_max), "100000", 100, 10000000, "rows", NULL, true,
+     "rows of refused requests in the audit trail, at most: the oldest go first"},
+    {"auth.argon2_iterations", NUMBER, AT(auth_argon2_iterations), "2", 1, 100, "passes", NULL, true,
+     "how often argon2id goes over its memory for a password; old hashes follow at the next login"},
+    {"auth.argon2_memory_kib", NUMBER, AT(auth_argon2_memory_kib), "19456", 8, 1048576, "KiB", NULL, true,
+     "the memory argon2id takes for a password, twice at the same time at most"},
+    {"auth.signup", CHOICE, AT(auth_signup), "closed", 0, 0, NULL, signup_names, true,
+     "whether anybody may make an account, or only admins"},
+    {"auth.token_expires_s", NUMBER, AT(auth_token_expires_s), "7776000", 0, 3153600000, "seconds", NULL,
+     true, "how long a token of a login lasts whose client does not say; 0: for ever"},
     {"campaign.single_operator", CHOICE, AT(campaign_single_operator), "no", 0, 0, NULL, yes_names, true,
      "whether the author of a campaign may approve it, and start it without approval"},
     {"coap.bind", TEXT, AT(coap_bind), "0.0.0.0,::", 1, TEXT_MAX, NULL, NULL, false,
@@ -66,6 +79,12 @@ static const struct option options[] = {
      "local address of the REST interface"},
     {"http.port", NUMBER, AT(http_port), "8080", 0, 65535, "TCP port", NULL, false,
      "port of the REST interface; 0 picks a free one"},
+    {"http.rate_logins", NUMBER, AT(http_rate_logins), "120", 0, 10000, "logins a minute", NULL, true,
+     "of one address (IPv6: one /64), at most; 0: no limit"},
+    {"http.rate_per_address", NUMBER, AT(http_rate_per_address), "10000", 0, 100000, "requests a second",
+     NULL, true, "of one address (IPv6: one /64), ten seconds' worth at once, at most; 0: no limit"},
+    {"http.rate_per_token", NUMBER, AT(http_rate_per_token), "5000", 0, 100000, "requests a second", NULL,
+     true, "with one token, ten seconds' worth at once, at most; 0: no limit"},
     {"http.stream_keepalive_s", NUMBER, AT(http_stream_keepalive_s), "8", 1, 9, "seconds", NULL, false,
      "an event stream that is silent for this long gets an empty line"},
     {"http.stream_lag_kib", NUMBER, AT(http_stream_lag_kib), "2048", 16, 65536, "KiB", NULL, false,
@@ -78,6 +97,9 @@ static const struct option options[] = {
      "PEM file with the certificate chain of the REST interface; none: plain HTTP"},
     {"http.tls_key", TEXT, AT(http_tls_key), "", 0, TEXT_MAX, NULL, NULL, false,
      "PEM file with the key of http.tls_cert"},
+    {"http.trusted_proxy", TEXT, AT(http_trusted_proxy), "", 0, TEXT_MAX, NULL, NULL, false,
+     "proxies whose X-Forwarded-For is believed: ADDRESS or ADDRESS/BITS, separated by commas; none: "
+     "nobody's"},
     {"keys.ca_file", TEXT, AT(keys_ca_file), "", 0, TEXT_MAX, NULL, NULL, false,
      "PEM file of P-256 authorities whose client certificates are accepted"},
     {"keys.dir", TEXT, AT(keys_dir), "/var/lib/cyan", 1, TEXT_MAX, NULL, NULL, false,
@@ -88,6 +110,8 @@ static const struct option options[] = {
      "this node's number; each node that shares the database has its own"},
     {"node.lease_s", NUMBER, AT(node_lease_s), "10", 3, 3600, "seconds", NULL, false,
      "a node that Redis has not heard of for so long counts as dead"},
+    {"product.release_needs_proof", CHOICE, AT(product_release_needs_proof), "no", 0, 0, NULL, yes_names,
+     true, "whether the firmware of a product is released only once one of its devices has run it"},
     {"session.expiry_s", NUMBER, AT(session_expiry_s), "2592000", 1, 315360000, "seconds", NULL, false,
      "a session without a record for this long ends"},
     {"session.file", TEXT, AT(session_file), "", 0, TEXT_MAX, NULL, NULL, false,
@@ -154,8 +178,8 @@ static const struct option options[] = {
 
 /* Variables of the same prefix that belong to cyanctl, ./run, the build and the tests. */
 static const char *const foreign_variables[] = {
-    "CYAN_URL",        "CYAN_TOKEN",          "CYAN_CA_FILE",   "CYAN_PID",
-    "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
+    "CYAN_URL",      "CYAN_TOKEN",      "CYAN_CA_FILE",        "CYAN_PID",       "CYAN_USER",
+    "CYAN_PASSWORD", "CYAN_SERVER_KEY", "CYAN_MBEDTLS_SOURCE", "CYAN_BUILD_DIR", NULL,
 };
 #define FOREIGN_PREFIX "CYAN_TEST_"
 

@@ -23,6 +23,10 @@ enum config_unknown { CONFIG_UNKNOWN_REFUSE, CONFIG_UNKNOWN_QUARANTINE, CONFIG_U
 
 /* Texts are ours and never NULL; a setting without value is "". */
 struct config {
+    uint32_t audit_refusals_keep_s, audit_refusals_max;
+    uint32_t auth_argon2_iterations, auth_argon2_memory_kib;
+    uint32_t auth_signup; /* 1: open */
+    uint32_t auth_token_expires_s;
     uint32_t campaign_single_operator; /* 0 or 1 */
     char *coap_bind;                   /* comma list of addresses */
     uint32_t coap_port, coap_port_alt;
@@ -33,11 +37,14 @@ struct config {
     uint32_t handshake_max_in_flight, handshake_per_source, handshake_timeout_s;
     char *http_bind;
     uint32_t http_port;
+    uint32_t http_rate_logins, http_rate_per_address, http_rate_per_token;
     uint32_t http_stream_keepalive_s, http_stream_lag_kib, http_streams, http_streams_per_address;
     char *http_tls_cert, *http_tls_key;
+    char *http_trusted_proxy; /* "": none */
     char *keys_ca_file, *keys_dir;
     enum log_level log_level;
     uint32_t node_id, node_lease_s;
+    uint32_t product_release_needs_proof; /* 0 or 1 */
     uint32_t session_expiry_s, session_max;
     char *session_file; /* "": in keys_dir */
     uint32_t store_hold_s, store_pool_size;

@@ -106,6 +106,31 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .event_data_max = c->events_data_max,
         .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
+        .release_needs_proof = c->product_release_needs_proof != 0,
+        .argon2_memory_kib = c->auth_argon2_memory_kib,
+        .argon2_iterations = c->auth_argon2_iterations,
+        .refusals_keep_s = c->audit_refusals_keep_s,
+        .refusals_max = c->audit_refusals_max,
+    };
+}
+
+static struct api_settings api_settings(const struct config *c)
+{
+    return (struct api_settings){
+        .bind = c->http_bind,
+        .port = (uint16_t)c->http_port,
+        .tls_cert = c->http_tls_cert,
+        .tls_key = c->http_tls_key,
+        .streams = {.most = c->http_streams,
+                    .per_address = c->http_streams_per_address,
+                    .lag_bytes = c->http_stream_lag_kib * 1024,
+                    .keepalive_ms = c->http_stream_keepalive_s * 1000},
+        .trusted_proxy = c->http_trusted_proxy,
+        .limits = {.per_token = c->http_rate_per_token,
+                   .per_address = c->http_rate_per_address,
+                   .logins = c->http_rate_logins},
+        .signup_open = c->auth_signup != 0,
+        .token_expires_s = c->auth_token_expires_s,
     };
 }
 
@@ -184,12 +209,14 @@ static void on_hup(uv_signal_t *signal, int number)
         return;
     }
     struct fleet_settings fleet = fleet_settings(n->config);
+    struct api_settings api = api_settings(n->config);
     struct campaigns_settings campaigns = campaigns_settings(n->config);
     struct dtls_settings dtls = dtls_settings(n->config);
     struct hook_settings hooks = hook_settings(n->config);
     struct update_settings updates = update_settings(n->config);
     log_set_level(n->config->log_level);
     fleet_reload(n->fleet, &fleet);
+    api_reload(n->api, &api);
     campaigns_reload(n->campaigns, &campaigns);
     hooks_reload(n->hooks, &hooks);
     dtls_reload(n->dtls, &dtls);
@@ -227,6 +254,7 @@ static void on_hooks_closed(void *arg)
 
 static void close_postgres(struct node *n)
 {
+    fleet_set_bulk(n->fleet, NULL);
     hooks_close(n->hooks, on_hooks_closed, n);
 }
 
@@ -543,6 +571,7 @@ static int start_rooms(struct node *n)
     n->campaigns =
         campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
     make_hooks(n);
+    fleet_set_bulk(n->fleet, campaigns_bulk(n->campaigns));
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
@@ -553,14 +582,7 @@ static int start_rooms(struct node *n)
     if (join_others(n) != 0 || listen_udp(n) != 0)
         return 1;
     struct api_view view = {.ctx = n, .fill = on_view};
-    struct api_settings api = {.bind = c->http_bind,
-                               .port = (uint16_t)c->http_port,
-                               .tls_cert = c->http_tls_cert,
-                               .tls_key = c->http_tls_key,
-                               .streams = {.most = c->http_streams,
-                                           .per_address = c->http_streams_per_address,
-                                           .lag_bytes = c->http_stream_lag_kib * 1024,
-                                           .keepalive_ms = c->http_stream_keepalive_s * 1000}};
+    struct api_settings api = api_settings(c);
     n->api = api_new(&n->loop, &api, n->fleet, n->devices, n->metrics, &view, why, sizeof why);
     if (!n->api)
         return refuse(why);

@@ -31,14 +31,30 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
     api->devices = devices;
     api->metrics = metrics;
     api->view = *view;
+    api->signup_open = settings->signup_open;
+    api->token_expires_s = settings->token_expires_s;
+    if (!trusted_proxies_parse(&api->proxies, settings->trusted_proxy != NULL ? settings->trusted_proxy : "",
+                               why, why_size)) {
+        free(api);
+        return NULL;
+    }
     count_answers(api);
+    api->limits = limits_new(metrics, &settings->limits);
     api->http = http_new(loop, settings, api, why, why_size);
     if (api->http == NULL) {
+        limits_free(api->limits);
         free(api);
         return NULL;
     }
     api->streams = streams_new(loop, api, &settings->streams);
     return api;
+}
+
+void api_reload(struct api *api, const struct api_settings *settings)
+{
+    limits_reload(api->limits, &settings->limits);
+    api->signup_open = settings->signup_open;
+    api->token_expires_s = settings->token_expires_s;
 }
 
 void api_set_campaigns(struct api *api, struct campaigns *campaigns)
@@ -62,6 +78,7 @@ static void on_streams_closed(void *arg)
     void (*closed)(void *) = api->closed;
     void *closed_arg = api->closed_arg;
 
+    limits_free(api->limits);
     free(api);
     closed(closed_arg);
 }

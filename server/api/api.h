@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "api/limits.h"
 #include "base/metrics.h"
 #include "fleet/fleet.h"
 
@@ -19,6 +20,10 @@ struct api_settings {
     uint16_t port;                  /* 0 = any free one */
     const char *tls_cert, *tls_key; /* PEM files, NULL or "" = plain HTTP */
     struct stream_settings streams;
+    const char *trusted_proxy; /* as client_address.h reads it; NULL = none */
+    struct limits_settings limits;
+    bool signup_open;         /* anybody may make an account; admins always may */
+    uint32_t token_expires_s; /* of tokens whose client does not say; 0 = never */
 };
 struct api_view { /* what /health tells, asked for each time */
     void *ctx;
@@ -29,6 +34,8 @@ struct api;
 struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct fleet *fleet,
                     struct devices *devices, struct metrics *metrics, const struct api_view *view, char *why,
                     size_t why_size);
+/* limits, signup_open and token_expires_s change at once; the rest stays as it was at the start. */
+void api_reload(struct api *api, const struct api_settings *settings);
 /* Set once, before the first request can come. */
 struct campaigns;
 void api_set_campaigns(struct api *api, struct campaigns *campaigns);

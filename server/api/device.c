@@ -1,17 +1,15 @@
-/* /v1/devices/:device and the claim of one: read, rename, note, signal, claim, unclaim. */
+/* /v1/devices/:device and the claim of one: read, rename, note, force updates, signal, claim, unclaim. */
 #include "api/handlers.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "api/device_fields.h"
 #include "api/device_json.h"
 #include "api/reached.h"
 #include "api/respond.h"
 #include "base/clock.h"
 #include "fleet/device_change.h"
-
-#define NAME_MAX_BYTES 64
-#define NOTES_MAX_BYTES 8192
 
 static void on_read(void *arg, enum fleet_err err, const struct fleet_device *device)
 {
@@ -91,6 +89,7 @@ void device_unclaim(struct http_request *r)
 /* What a PUT asks for; texts are the body's. */
 struct change {
     const char *name, *notes; /* NULL: leave it */
+    bool has_forced, forced, forced_is_kept;
     bool has_signal, signal;
     char id[DEVICE_ID_TEXT_SIZE];
 };
@@ -104,11 +103,13 @@ static void respond_changed(struct http_request *r)
         (void)json_object_set_new(answer, "name", json_string(change->name));
     if (change->notes != NULL)
         (void)json_object_set_new(answer, "notes", json_string(change->notes));
+    if (change->has_forced)
+        (void)json_object_set_new(answer, "firmware_updates_forced", json_boolean(change->forced));
     if (change->has_signal) {
         (void)json_object_set_new(answer, "connected", json_true());
         (void)json_object_set_new(answer, "signaling", json_boolean(change->signal));
     }
-    if (change->name != NULL || change->notes != NULL)
+    if (change->name != NULL || change->notes != NULL || change->has_forced)
         (void)json_object_set_new(answer, "updated_at", device_json_time(clock_wall_ms()));
     respond_json(r, 200, answer);
 }
@@ -140,14 +141,27 @@ static void finish_update(struct http_request *r, const struct fleet_device *dev
                     on_signaled);
 }
 
+static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why);
+
+static void keep_forced(struct http_request *r)
+{
+    struct change *change = r->scratch;
+
+    change->forced_is_kept = true;
+    fleet_force_updates(r->api->fleet, &r->actor, http_request_device(r), change->forced, on_updated, r);
+}
+
 static void on_updated(void *arg, enum fleet_err err, const struct fleet_device *device, const char *why)
 {
     struct http_request *r = arg;
 
     if (!http_request_continue(r))
         return;
+    const struct change *change = r->scratch;
     if (err != FLEET_OK) /* a name that is taken is a bad value, like any other bad name (rest-api 2) */
         respond_device_err(r, err == FLEET_CONFLICT ? FLEET_INVALID : err, why);
+    else if (change->has_forced && !change->forced_is_kept)
+        keep_forced(r);
     else
         finish_update(r, device);
 }
@@ -155,42 +169,6 @@ static void on_updated(void *arg, enum fleet_err err, const struct fleet_device 
 static void on_found(void *arg, enum fleet_err err, const struct fleet_device *device)
 {
     on_updated(arg, err, device, NULL);
-}
-
-/* The rest of the rule about names is the fleet's. */
-static bool read_name(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_string(&r->body, "name", &change->name);
-
-    if (kind == FIELD_ABSENT ||
-        (kind == FIELD_OK && change->name[0] != '\0' && strlen(change->name) <= NAME_MAX_BYTES))
-        return true;
-    respond_bad_field(r, "name", "must be 1 to 64 letters, digits, `_` or `-`.");
-    return false;
-}
-
-static bool read_notes(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_string(&r->body, "notes", &change->notes);
-
-    if (kind == FIELD_NULL)
-        change->notes = "";
-    if (kind == FIELD_WRONG || (change->notes != NULL && strlen(change->notes) > NOTES_MAX_BYTES)) {
-        respond_bad_field(r, "notes", "must be text of at most 8192 bytes, or null.");
-        return false;
-    }
-    return true;
-}
-
-static bool read_signal(struct http_request *r, struct change *change)
-{
-    enum field kind = body_get_bool(&r->body, "signal", &change->signal);
-
-    change->has_signal = kind == FIELD_OK;
-    if (kind == FIELD_OK || kind == FIELD_ABSENT)
-        return true;
-    respond_bad_field(r, "signal", "must be 1 or 0.");
-    return false;
 }
 
 void device_update(struct http_request *r)
@@ -201,10 +179,15 @@ void device_update(struct http_request *r)
     }
     struct change *change = http_request_scratch(r, sizeof(*change));
 
-    if (!read_name(r, change) || !read_notes(r, change) || !read_signal(r, change))
+    if (device_fields_names_application(r) || !device_fields_name(r, &change->name) ||
+        !device_fields_notes(r, &change->notes) ||
+        !device_fields_forced(r, &change->has_forced, &change->forced) ||
+        !device_fields_signal(r, &change->has_signal, &change->signal))
         return;
     if (change->name == NULL && change->notes == NULL) {
-        if (change->has_signal)
+        if (change->has_forced)
+            keep_forced(r);
+        else if (change->has_signal)
             fleet_get_device(r->api->fleet, &r->actor, http_request_device(r), on_found, r);
         else
             respond_error(r, 400, "Nothing to do?");

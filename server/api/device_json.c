@@ -77,12 +77,39 @@ static json_t *head(const struct fleet_device *device)
 #define UNDEFINED_VERSION                                                                                    \
     0xffff /* what firmware outside any product says in its Hello (device-protocol 1.1) */
 
+int device_json_product(const struct fleet_device *device)
+{
+    if (device->in_product > 0)
+        return device->in_product;
+    return device->product_id >= 0 ? device->product_id : device->platform_id;
+}
+
+static json_t *groups(const char *names)
+{
+    json_t *list = json_array();
+
+    for (size_t len; names != NULL && *names != '\0'; names += len + (names[len] == ',')) {
+        len = strcspn(names, ",");
+        (void)json_array_append_new(list, json_stringn(names, len));
+    }
+    return list;
+}
+
+static void add_product(json_t *object, const struct fleet_device *device)
+{
+    set(object, "groups", groups(device->groups));
+    set(object, "development", json_boolean(device->development));
+    set(object, "quarantined", json_boolean(device->quarantined));
+    set(object, "denied", json_boolean(device->denied));
+    set(object, "desired_firmware_version", number(device->desired_version));
+    set(object, "targeted_firmware_release_version", number(device->targeted_version));
+}
+
 static void add_rest(json_t *object, const struct fleet_device *device)
 {
     set(object, "online", json_boolean(device->connected));
     set(object, "platform_id", number(device->platform_id));
-    /* outside any product the platform stands for it (rest-api 2) */
-    set(object, "product_id", number(device->product_id >= 0 ? device->product_id : device->platform_id));
+    set(object, "product_id", number(device_json_product(device)));
     set(object, "last_ip_address", device_json_text(device->last_ip));
     set(object, "last_handshake_at", device_json_time(device->last_handshake_ms));
     set(object, "status", json_string(device->status != NULL ? device->status : "normal"));
@@ -99,8 +126,14 @@ static void add_rest(json_t *object, const struct fleet_device *device)
     set_known_text(object, "imei", device->imei);
     set_known_bool(object, "firmware_updates_enabled", device->updates_enabled);
     set_known_bool(object, "firmware_updates_forced", device->updates_forced);
-    if (device->quarantined)
+    if (device->product_id >= 0)
+        set(object, "firmware_product_id", json_integer(device->product_id));
+    if (device->in_product > 0)
+        add_product(object, device);
+    else if (device->quarantined || device->waits)
         set(object, "quarantined", json_true());
+    if (device->in_product <= 0 && device->denied)
+        set(object, "denied", json_true());
 }
 
 static json_t *variables(const struct fleet_device *device)

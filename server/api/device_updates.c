@@ -115,7 +115,8 @@ void device_flash(struct http_request *r)
 
     if (is_source(file->name))
         respond_error(r, 501, "compile is not supported by this server");
-    else /* first whether there is such a device: a file that is for nobody is not kept */
+    else if (!respond_extra_files(
+                 r)) /* first whether there is such a device: a file that is for nobody is not kept */
         fleet_get_device(r->api->fleet, &r->actor, http_request_device(r), on_found, r);
 }
 
@@ -141,6 +142,7 @@ static json_t *update_json(json_t *update)
     json_array_foreach (json_object_get(update, "steps"), i, step)
         (void)step_json(step);
     set_time(update, "created_at");
+    set_time(update, "next_at");
     set_time(update, "started_at");
     set_time(update, "ended_at");
     return update;

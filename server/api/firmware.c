@@ -99,6 +99,8 @@ void firmware_upload(struct http_request *r)
     struct form_file *file = http_request_file(r);
     uint8_t *data;
 
+    if (respond_extra_files(r))
+        return;
     if (file == NULL || strcmp(file->field, "file") != 0) {
         respond_error(r, 400,
                       "Send the module binary as part `file` of multipart/form-data, with a file name.");
@@ -218,20 +220,25 @@ static void on_blob(void *arg, enum fleet_err err, const struct firmware_blob *b
 }
 
 /* What may stand between quotes in a header and be a file's name everywhere. */
-static void name_download(struct http_request *r, const struct firmware *f)
+void firmware_name_download(struct http_request *r, const char *file_name)
 {
-    char name[FIRMWARE_FILE_NAME_MAX + 1], value[FIRMWARE_FILE_NAME_MAX + 40];
+    char name[4 * FIRMWARE_FILE_NAME_MAX + 1], value[4 * FIRMWARE_FILE_NAME_MAX + 40];
 
-    if (f->file_name != NULL)
-        (void)snprintf(name, sizeof(name), "%s", f->file_name);
-    else
-        (void)snprintf(name, sizeof(name), "firmware-%lld.bin", (long long)f->id);
+    (void)snprintf(name, sizeof(name), "%s", file_name);
     for (char *c = name; *c != '\0'; c++) {
         if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@", *c) == NULL)
             *c = '_';
     }
     (void)snprintf(value, sizeof(value), "attachment; filename=\"%s\"", name);
     http_request_add_header(r, "Content-Disposition", value);
+}
+
+static void name_download(struct http_request *r, const struct firmware *f)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "firmware-%lld.bin", (long long)f->id);
+    firmware_name_download(r, f->file_name != NULL ? f->file_name : name);
 }
 
 static void on_named(void *arg, enum fleet_err err, const struct firmware *f, bool is_new, const char *why)

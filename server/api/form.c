@@ -21,7 +21,8 @@ struct form {
     size_t value_len, values_len, count;
     struct form_file file; /* ours */
     size_t file_size, file_max_bytes;
-    bool in_file;    /* the part being gathered is the file */
+    bool in_file;    /* the part being gathered is a file */
+    bool in_more;    /* and not the first */
     bool was_empty;  /* what came last was the beginning of a part, without content */
     const char *why; /* set at the first fault */
     bool broken, too_large;
@@ -85,18 +86,21 @@ static void begin_part(struct form *f, const char *name, const char *file_name)
     flush(f);
     value_reset(f);
     f->in_file = file_name != NULL && f->file_max_bytes > 0;
+    f->in_more = f->in_file && f->file.field != NULL;
     if (f->why != NULL)
         return;
     if (!target_is_utf8(name) || (f->in_file && !target_is_utf8(file_name)))
         refuse(f, "A name of the form is not text in UTF-8.", false);
     else if (++f->count > BODY_FIELDS_MAX)
         refuse(f, "The form has too many fields.", false);
-    else if (f->in_file && f->file.field != NULL)
-        refuse(f, "The form has more than one file.", false);
     if (f->why != NULL)
         return;
     if (!f->in_file) {
         f->name = mem_string(name);
+        return;
+    }
+    if (f->in_more) {
+        f->file.more++;
         return;
     }
     f->file.field = mem_string(name);
@@ -141,6 +145,8 @@ static bool is_told_again(const struct form *f, const char *name, const char *fi
 {
     if (!f->was_empty || f->in_file != (file_name != NULL))
         return false;
+    if (f->in_more) /* nothing of it is kept */
+        return true;
     if (f->in_file)
         return strcmp(f->file.field, name) == 0 && strcmp(f->file.name, file_name) == 0;
     return f->name != NULL && strcmp(f->name, name) == 0;
@@ -161,9 +167,9 @@ static enum MHD_Result on_piece(void *arg, enum MHD_ValueKind kind, const char *
     if (offset == 0 && !is_told_again(f, name, filename))
         begin_part(f, name, filename);
     f->was_empty = f->file_max_bytes > 0 && offset == 0 && data_len == 0;
-    if (f->why == NULL && f->in_file)
+    if (f->why == NULL && f->in_file && !f->in_more)
         add_to_file(f, data, data_len);
-    else if (f->why == NULL)
+    else if (f->why == NULL && !f->in_file)
         add_to_value(f, data, data_len);
     return f->why == NULL ? MHD_YES : MHD_NO;
 }

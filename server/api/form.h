@@ -1,7 +1,8 @@
 /* form.h: a form, urlencoded or multipart, read as it comes in: its values as one JSON object, and at most
  * one file.
  *
- * A part of a multipart with a file name is the file; `name[]` gathers an array. Bounded: values together by
+ * The first part of a multipart with a file name is the file, further ones are counted and not kept; `name[]`
+ * gathers an array. Bounded: values together by
  * BODY_MAX_BYTES, the file by what form_new was given, BODY_FIELDS_MAX parts. After the first fault the rest
  * is read past and nothing kept. Ownership: new/free. */
 #ifndef CYAN_API_FORM_H
@@ -21,6 +22,7 @@ struct form_file {
     char *name;    /* the file name as the client told it, UTF-8; may be "" */
     uint8_t *data; /* from malloc */
     size_t data_len;
+    size_t more; /* files behind it */
 };
 
 struct form;

@@ -57,6 +57,17 @@ void firmware_list(struct http_request *r);
 void firmware_read(struct http_request *r);
 void firmware_download(struct http_request *r);
 void firmware_withdraw(struct http_request *r);
+/* The header of an answer that is a file. */
+void firmware_name_download(struct http_request *r, const char *file_name);
+
+void product_firmware_list(struct http_request *r); /* product_firmware.c */
+void product_firmware_upload(struct http_request *r);
+void product_firmware_read(struct http_request *r);
+void product_firmware_edit(struct http_request *r);
+void product_firmware_delete(struct http_request *r);
+void product_firmware_download(struct http_request *r);
+void product_firmware_release(struct http_request *r); /* product_release.c */
+void product_impact_read(struct http_request *r);
 
 void releases_list(struct http_request *r); /* releases.c */
 void release_create(struct http_request *r);
@@ -66,6 +77,24 @@ void release_publish(struct http_request *r);
 void release_withdraw(struct http_request *r);
 void update_plan_read(struct http_request *r); /* update_plan.c */
 void what_if_ask(struct http_request *r);      /* what_if.c */
+
+void products_list(struct http_request *r); /* products.c */
+void product_create(struct http_request *r);
+void product_read(struct http_request *r);
+void product_edit(struct http_request *r);
+void product_delete(struct http_request *r);
+
+void product_devices_import(struct http_request *r); /* product_devices.c */
+void product_devices_change(struct http_request *r);
+
+void product_device_update(struct http_request *r); /* product_device.c */
+void product_device_remove(struct http_request *r);
+
+void product_groups_list(struct http_request *r); /* product_groups.c */
+void product_group_create(struct http_request *r);
+void product_group_read(struct http_request *r);
+void product_group_edit(struct http_request *r);
+void product_group_delete(struct http_request *r);
 
 void rules_list(struct http_request *r); /* rules.c */
 void rules_create(struct http_request *r);
@@ -86,6 +115,24 @@ void tokens_read_current(struct http_request *r);
 void tokens_revoke_current(struct http_request *r);
 void tokens_revoke_all(struct http_request *r);
 void tokens_revoke(struct http_request *r);
+
+void oauth_token(struct http_request *r); /* oauth.c */
+
+void users_create(struct http_request *r); /* users.c */
+void user_read(struct http_request *r);
+void user_change(struct http_request *r);
+void user_identify(struct http_request *r);
+void orgs_list(struct http_request *r);
+
+void oauth_clients_list(struct http_request *r); /* oauth_clients.c */
+void oauth_clients_create(struct http_request *r);
+void oauth_clients_delete(struct http_request *r);
+
+void team_list(struct http_request *r); /* team.c */
+void team_add(struct http_request *r);
+void team_remove(struct http_request *r);
+
+void audit_read(struct http_request *r); /* audit.c */
 
 void health_read(struct http_request *r);  /* health.c */
 void metrics_read(struct http_request *r); /* metrics.c */

@@ -9,6 +9,7 @@
 
 #include "api/authenticate.h"
 #include "api/http.h"
+#include "api/refused.h"
 #include "api/respond.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -93,6 +94,14 @@ static size_t file_max_bytes(const struct http_request *r)
     return route_file_max_bytes(route);
 }
 
+static void read_client(struct http_request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    client_address_read(&r->client, &r->api->proxies, info->client_addr, header(r, "X-Forwarded-For"));
+}
+
 struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
                                       const char *method)
 {
@@ -101,6 +110,7 @@ struct http_request *http_request_new(struct api *api, struct MHD_Connection *co
     r->api = api;
     r->connection = connection;
     r->started_ms = clock_ms();
+    read_client(r);
     if (strlen(method) < sizeof(r->method))
         memcpy(r->method, method, strlen(method) + 1);
     else
@@ -208,9 +218,22 @@ static size_t header_bytes(const struct http_request *r)
     return info != NULL ? info->header_size : 0;
 }
 
+/* What watches the server must not be kept out by who crowds it. */
+static bool is_watching(const struct http_request *r)
+{
+    return r->target_err == TARGET_OK && r->target.count == 1 &&
+           (strcmp(r->target.segments[0], "health") == 0 || strcmp(r->target.segments[0], "metrics") == 0);
+}
+
 /* False: it is answered. */
 static bool check_headers(struct http_request *r)
 {
+    uint64_t wait_ms;
+
+    if (!is_watching(r) && !limits_take_address(r->api->limits, r->client.network, &wait_ms)) {
+        respond_too_many(r, wait_ms);
+        return false;
+    }
     if (header_bytes(r) > HEADERS_MAX_BYTES) {
         respond_error(r, 431, "The headers of the request are too long.");
         return false;
@@ -259,7 +282,9 @@ static void admitted(struct http_request *r)
 
 void http_request_allowed(struct http_request *r)
 {
-    if (r->state == HTTP_REQUEST_ADMITTING)
+    if (authenticate_is_confined_elsewhere(r))
+        respond_forbidden(r, "The token is good for its own product only.");
+    else if (r->state == HTTP_REQUEST_ADMITTING)
         admitted(r);
     else
         r->route->handle(r);
@@ -420,9 +445,9 @@ static struct MHD_Response *response_make(char *text, size_t text_len)
     return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 }
 
-/* Takes over response. r may be gone on return. */
+/* Takes over response; text: what it says, as far as it is at hand. r may be gone on return. */
 static void answer(struct http_request *r, unsigned status, const char *content_type,
-                   struct MHD_Response *response)
+                   struct MHD_Response *response, const char *text, size_t text_len)
 {
     if (r->state == HTTP_REQUEST_ABANDONED) {
         MHD_destroy_response(response);
@@ -432,6 +457,7 @@ static void answer(struct http_request *r, unsigned status, const char *content_
     enter(r, HTTP_REQUEST_ANSWERED);
     r->status = status;
     r->response = response;
+    refused_note(r, text, text_len);
     add_headers(r, response, content_type);
     resume(r);
 }
@@ -439,7 +465,7 @@ static void answer(struct http_request *r, unsigned status, const char *content_
 void http_request_answer(struct http_request *r, unsigned status, const char *content_type, char *text,
                          size_t text_len)
 {
-    answer(r, status, content_type, response_make(text, text_len));
+    answer(r, status, content_type, response_make(text, text_len), text, text_len);
 }
 
 void http_request_answer_content(struct http_request *r, unsigned status, const char *content_type,
@@ -448,7 +474,8 @@ void http_request_answer_content(struct http_request *r, unsigned status, const 
     /* libmicrohttpd does not write into it, whatever its signature says */
     answer(r, status, content_type,
            MHD_create_response_from_buffer_with_free_callback_cls(content->data_len, (void *)content->data,
-                                                                  content->release, content->ctx));
+                                                                  content->release, content->ctx),
+           NULL, 0);
 }
 
 /* --- an answer without an end --- */
@@ -483,7 +510,8 @@ void http_request_answer_source(struct http_request *r, const char *content_type
     r->source = *source;
     /* what the kernel may hold for a client that does not read; it takes less when it may not be set */
     (void)setsockopt(socket_of(r), SOL_SOCKET, SO_SNDBUF, &unsent_bytes, sizeof(unsent_bytes));
-    answer(r, 200, content_type, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, room, on_fill, r, NULL));
+    answer(r, 200, content_type, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, room, on_fill, r, NULL),
+           NULL, 0);
 }
 
 void http_request_go_on(struct http_request *r)
@@ -499,14 +527,6 @@ void http_request_cut(struct http_request *r)
 {
     (void)shutdown(socket_of(r), SHUT_RDWR); /* libmicrohttpd sees the end and cleans up */
     http_request_go_on(r);
-}
-
-const struct sockaddr *http_request_address(const struct http_request *r)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-
-    return info != NULL ? info->client_addr : NULL;
 }
 
 void http_request_abandon(struct http_request *r)
@@ -533,17 +553,57 @@ char *http_request_rest(const struct http_request *r)
 const char *http_request_device(struct http_request *r)
 {
     const char *text = http_request_param(r, "device");
+    char id_text[DEVICE_ID_TEXT_SIZE];
     struct device_id id;
+    int len;
 
-    if (!device_id_parse(&id, text, strlen(text)))
-        return text;
-    device_id_format(r->device_text, &id);
-    return r->device_text;
+    if (strchr(text, '/') != NULL) /* an escaped one: only the path itself says which product it is about */
+        return "";
+    if (device_id_parse(&id, text, strlen(text))) {
+        device_id_format(id_text, &id);
+        text = id_text;
+    }
+    if (r->product_id != 0)
+        len = snprintf(r->device_text, sizeof(r->device_text), "%d/%s", r->product_id, text);
+    else
+        len = snprintf(r->device_text, sizeof(r->device_text), "%s", text);
+    return (size_t)len < sizeof(r->device_text) ? r->device_text : "";
 }
 
 const char *http_request_query(const struct http_request *r, const char *name)
 {
     return json_string_value(json_object_get(r->query, name));
+}
+
+bool http_request_basic(struct http_request *r, char **name, char **password)
+{
+    *name = MHD_basic_auth_get_username_password(r->connection, password);
+    if (*name == NULL)
+        return false;
+    if (*password != NULL)
+        return true;
+    http_request_basic_free(*name, NULL);
+    return false;
+}
+
+void http_request_basic_free(char *name, char *password)
+{
+    if (name != NULL)
+        bytes_wipe(name, strlen(name)); /* a client's secret may stand here as well */
+    if (password != NULL)
+        bytes_wipe(password, strlen(password));
+    MHD_free(name);
+    MHD_free(password);
+}
+
+bool http_request_take_login(struct http_request *r)
+{
+    uint64_t wait_ms;
+
+    if (limits_take_login(r->api->limits, r->client.network, &wait_ms))
+        return true;
+    respond_too_many(r, wait_ms);
+    return false;
 }
 
 void *http_request_scratch(struct http_request *r, size_t bytes)

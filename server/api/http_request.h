@@ -29,6 +29,7 @@ struct MHD_Response;
 #define HTTP_REQUEST_METHOD_SIZE 12
 #define HTTP_REQUEST_TOKEN_MAX 128
 #define HTTP_REQUEST_HEADERS_MAX 4
+#define HTTP_REQUEST_DEVICE_SIZE 80 /* `PRODUCT/DEVICE` */
 /* A body over BODY_MAX_BYTES is read up to here, so that the client is there to hear the 413. */
 #define HTTP_REQUEST_DRAIN_BYTES 1048576u
 #define HTTP_REQUEST_BODY_MS 30000   /* time for a whole body */
@@ -74,8 +75,9 @@ struct http_request {
     struct body body;          /* empty until received */
     char token[HTTP_REQUEST_TOKEN_MAX + 1];
     struct fleet_actor actor; /* valid in handlers of routes that ask for a token */
+    struct client_address client;
     int product_id; /* of `:product` in the path, which the actor may ask this about; 0: the path has none */
-    char device_text[DEVICE_ID_TEXT_SIZE];
+    char device_text[HTTP_REQUEST_DEVICE_SIZE];
     uint64_t started_ms;
     size_t file_max_bytes; /* of an upload; 0: it is none */
     struct form *form;     /* ours, of an upload while RECEIVING */
@@ -115,20 +117,19 @@ must_check bool http_request_send(struct http_request *r); /* ANSWERED: hands th
 void http_request_suspend(struct http_request *r);         /* WORKING without an answer: to WAITING */
 /* libmicrohttpd is done with it: frees it, or leaves that to the query under way. */
 void http_request_release(struct http_request *r);
-/* For authenticate.c: r->actor may ask this. */
+/* For authenticate.c and product_gate.c: r->actor may ask this, if its token is good for this product at all.
+ */
 void http_request_allowed(struct http_request *r);
 /* The server closes: answers 503 now, and the query's own answer is dropped. */
 void http_request_abandon(struct http_request *r);
 
 /* For handlers. */
-/* The segment that stands for `:name` in the route's pattern, which has one. */
+/* The segment that stands for `:name` in the route's pattern; NULL when that has none. */
 const char *http_request_param(const struct http_request *r, const char *name);
 /* What stands for the last part `*rest` of the pattern; the caller frees. NULL when it has none. */
 char *http_request_rest(const struct http_request *r);
-/* Of the client; NULL when it is not known. Borrowed. */
-struct sockaddr;
-const struct sockaddr *http_request_address(const struct http_request *r);
-/* A device named in the path: ids in lower case, as the fleet keeps them. */
+/* A device named in the path, as the fleet looks for one: ids in lower case; under a product
+ * `PRODUCT/DEVICE`, with its id. "" when it can be none. */
 const char *http_request_device(struct http_request *r);
 const char *http_request_query(const struct http_request *r, const char *name); /* NULL when absent */
 /* The file of a multipart body, on routes that take one; its values are in body as always. NULL: there is
@@ -136,6 +137,12 @@ const char *http_request_query(const struct http_request *r, const char *name); 
 struct form_file *http_request_file(struct http_request *r);
 /* First thing in a callback that goes on working instead of answering; false: r is gone, return. */
 must_check bool http_request_continue(struct http_request *r);
+/* The name and password of Basic authentication; false: there are none. Each is given back to
+ * http_request_basic_free, which wipes them. */
+must_check bool http_request_basic(struct http_request *r, char **name, char **password);
+void http_request_basic_free(char *name, char *password);
+/* Counts a sign-in, or what else costs as much, by this client; false: too many, it is answered. */
+must_check bool http_request_take_login(struct http_request *r);
 /* Zeroed memory that lives until the request ends and is wiped then; once per request. */
 void *http_request_scratch(struct http_request *r, size_t bytes);
 /* To be sent with the answer; name static, value copied. */

@@ -1,4 +1,5 @@
-/* POST /v1/provisioning/:device: gives a device a key: a public one in PEM, or a pre-shared one. */
+/* POST /v1/provisioning/:device, also under a product: gives a device a key: a public one in PEM, or a
+ * pre-shared one. */
 #include "api/handlers.h"
 
 #include <string.h>
@@ -90,8 +91,8 @@ static bool read_product(struct http_request *r, struct enrolment *e)
     int64_t product = -1;
     enum field kind = body_get_int(&r->body, "product_id", &product);
 
-    e->product_id = -1;
-    if (kind == FIELD_ABSENT || kind == FIELD_NULL)
+    e->product_id = r->product_id != 0 ? r->product_id : -1;
+    if (kind == FIELD_ABSENT || kind == FIELD_NULL || r->product_id != 0)
         return true;
     if (kind == FIELD_WRONG || product < 0 || product > PRODUCT_MAX) {
         respond_bad_field(r, "product_id", "must be a number from 0 to 65535.");

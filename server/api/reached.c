@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/device_json.h"
 #include "api/respond.h"
 #include "base/mem.h"
 
@@ -16,7 +17,7 @@ void reached_fill(struct reached *reached, const struct fleet_device *device)
                    device->last_app != NULL ? device->last_app : "");
     reached->last_heard_ms = device->last_heard_ms;
     reached->last_handshake_ms = device->last_handshake_ms;
-    reached->product_id = device->product_id >= 0 ? device->product_id : device->platform_id;
+    reached->product_id = device_json_product(device);
 }
 
 json_t *reached_text(const char *text)

@@ -1,9 +1,11 @@
 #include "api/respond.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/http_request.h"
+#include "api/refused.h"
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -73,6 +75,16 @@ static void respond_unknown_device(struct http_request *r, unsigned status, cons
     respond_json(r, status, json_pack("{sbssss}", "ok", 0, "error", error, "info", UNKNOWN_DEVICE_INFO));
 }
 
+bool respond_extra_files(struct http_request *r)
+{
+    const struct form_file *file = http_request_file(r);
+
+    if (file == NULL || file->more == 0)
+        return false;
+    respond_error(r, 400, "The form has more than one file.");
+    return true;
+}
+
 void respond_device_err(struct http_request *r, enum fleet_err err, const char *why)
 {
     bool has_why = why != NULL && why[0] != '\0';
@@ -125,6 +137,51 @@ void respond_no_token(struct http_request *r)
 void respond_bad_token(struct http_request *r)
 {
     respond_auth(r, 401, "invalid_token", "The access token provided is invalid.");
+}
+
+static void add_retry_after(struct http_request *r, uint64_t wait_ms)
+{
+    char seconds[24];
+    uint64_t wait_s = wait_ms > 3600000 ? 3600 : (wait_ms + 999) / 1000;
+
+    (void)snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)(wait_s > 0 ? wait_s : 1));
+    http_request_add_header(r, "Retry-After", seconds);
+}
+
+void respond_too_many(struct http_request *r, uint64_t wait_ms)
+{
+    add_retry_after(r, wait_ms);
+    respond_error(r, 429, "Too many requests");
+}
+
+/* The words are OAuth's (RFC 6749 5.2), and no 401: clients forget their token at one (rest-api 0.4). */
+void respond_sign_in(struct http_request *r, enum sign_in result, uint64_t wait_ms)
+{
+    switch (result) {
+    case SIGN_IN_WRONG:
+        refused_note_wrong_password(r);
+        respond_json(r, 400,
+                     json_pack("{sbssss}", "ok", 0, "error", "invalid_grant", "error_description",
+                               "User credentials are invalid"));
+        return;
+    case SIGN_IN_LOCKED:
+        add_retry_after(r, wait_ms);
+        respond_json(r, 429,
+                     json_pack("{sbssss}", "ok", 0, "error", "Too many requests", "error_description",
+                               "Too many failed logins in a row. Please try again later."));
+        return;
+    case SIGN_IN_BUSY:
+        http_request_add_header(r, "Retry-After", "1");
+        respond_error(r, 503, "Too many people log in at the moment. Please try again.");
+        return;
+    case SIGN_IN_AWAY:
+        respond_away(r);
+        return;
+    case SIGN_IN_OK:
+    case SIGN_IN_FAULT:
+        break;
+    }
+    respond_fault(r);
 }
 
 void respond_forbidden(struct http_request *r, const char *info)

@@ -5,9 +5,10 @@
 #define CYAN_API_RESPOND_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-#include "fleet/fleet.h"
+#include "fleet/sign_in.h"
 
 struct http_request;
 
@@ -23,12 +24,18 @@ void respond_no_content(struct http_request *r); /* 204 */
 void respond_error(struct http_request *r, unsigned status, const char *error);
 /* `NAME` + what, as in: `per_page` must be ... */
 void respond_bad_field(struct http_request *r, const char *field, const char *what);
+/* 400 when a form brought more files than one; then true. */
+bool respond_extra_files(struct http_request *r);
 /* An error of the fleet about a device. why: NULL or "" for the usual words. */
 void respond_device_err(struct http_request *r, enum fleet_err err, const char *why);
 void respond_away(struct http_request *r);  /* 503, Retry-After: 1 */
 void respond_fault(struct http_request *r); /* 500 */
 void respond_no_token(struct http_request *r);
 void respond_bad_token(struct http_request *r);
+/* 429 with Retry-After, of which UINT64_MAX is an hour. */
+void respond_too_many(struct http_request *r, uint64_t wait_ms);
+/* What is wrong with a sign-in; not for SIGN_IN_OK. */
+void respond_sign_in(struct http_request *r, enum sign_in result, uint64_t wait_ms);
 void respond_forbidden(struct http_request *r, const char *info); /* info NULL: nothing to add */
 
 #endif

@@ -6,6 +6,7 @@
 #define CYAN_API_ROOM_H
 
 #include "api/api.h"
+#include "api/client_address.h"
 
 struct http;
 struct http_request;
@@ -22,6 +23,10 @@ struct api {
     struct hooks *hooks;
     struct metrics *metrics;
     struct api_view view;
+    struct limits *limits; /* ours */
+    struct trusted_proxies proxies;
+    bool signup_open;
+    uint32_t token_expires_s;
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
     struct metric *answers[API_STATUS_CLASSES], *vanished;
     void (*closed)(void *arg);

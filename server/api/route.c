@@ -6,6 +6,7 @@
 
 #include "api/handlers.h"
 #include "base/mem.h"
+#include "fleet/product_import.h"
 #include "module/module_file.h"
 
 /* Moves *pattern past its next part; NULL at the end. */
@@ -73,7 +74,12 @@ enum route_match route_find(const struct route **route, const char *method, cons
 
 size_t route_file_max_bytes(const struct route *route)
 {
-    return route->handle == firmware_upload || route->handle == device_update ? MODULE_FILE_MAX_BYTES : 0;
+    if (route->handle == product_devices_import)
+        return IMPORT_FILE_MAX_BYTES;
+    return route->handle == firmware_upload || route->handle == product_firmware_upload ||
+                   route->handle == device_update || route->handle == product_device_update
+               ? MODULE_FILE_MAX_BYTES
+               : 0;
 }
 
 const char *route_param(const struct route *route, const struct target *target, const char *name)

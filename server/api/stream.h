@@ -12,7 +12,7 @@ enum stream_why { STREAM_LEFT, STREAM_SLOW, STREAM_TOKEN, STREAM_RIGHTS, STREAM_
 
 /* Who asks, for the limit of one address. */
 struct stream_address {
-    uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d; of IPv6 its /64 */
+    uint8_t network[16]; /* client_address.h */
     size_t count;
     UT_hash_handle hh;
 };

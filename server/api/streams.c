@@ -1,9 +1,7 @@
 #include "api/streams.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <utlist.h>
 
 #include "api/http_request.h"
@@ -190,24 +188,16 @@ static void on_janitor(uv_timer_t *janitor)
 /* --- opening --- */
 
 /* NOLINTNEXTLINE(readability-function-size): nesting inside the hash macros */
-static struct stream_address *address_of(struct streams *s, const struct sockaddr *from)
+static struct stream_address *address_of(struct streams *s, const struct client_address *client)
 {
-    struct stream_address *address, wanted = {0};
+    struct stream_address *address;
 
-    if (from != NULL && from->sa_family == AF_INET6) {
-        memcpy(wanted.bytes, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
-               sizeof(wanted.bytes));
-        if (!IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)from)->sin6_addr))
-            memset(wanted.bytes + 8, 0, 8);
-    } else if (from != NULL && from->sa_family == AF_INET) {
-        memset(wanted.bytes + 10, 0xff, 2);
-        memcpy(wanted.bytes + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-    }
-    HASH_FIND(hh, s->addresses, wanted.bytes, sizeof(wanted.bytes), address);
+    HASH_FIND(hh, s->addresses, client->network, sizeof(client->network), address);
     if (address != NULL)
         return address;
-    address = mem_copy(&wanted, sizeof(wanted));
-    HASH_ADD(hh, s->addresses, bytes, sizeof(address->bytes), address);
+    address = mem_alloc(sizeof(*address));
+    memcpy(address->network, client->network, sizeof(address->network));
+    HASH_ADD(hh, s->addresses, network, sizeof(address->network), address);
     return address;
 }
 
@@ -248,7 +238,7 @@ void streams_follow(struct streams *s)
 void streams_open(struct streams *s, struct http_request *r, const struct stream_key *key,
                   const struct stream_right *right)
 {
-    struct stream_address *address = address_of(s, http_request_address(r));
+    struct stream_address *address = address_of(s, &r->client);
 
     if (is_room_for(s, r, address))
         (void)stream_new(s, r, key, right, address);

@@ -21,6 +21,19 @@ static void respond_token_err(struct http_request *r, enum fleet_err err)
         respond_fault(r);
 }
 
+/* Of a list that is separated by spaces. */
+static json_t *scopes_json(const char *scopes)
+{
+    json_t *list = json_array();
+    size_t len;
+
+    for (; *(scopes += strspn(scopes, " ")) != '\0'; scopes += len) {
+        len = strcspn(scopes, " ");
+        (void)json_array_append_new(list, json_stringn(scopes, len));
+    }
+    return list;
+}
+
 static json_t *token_json(const struct fleet_token_row *row, const struct fleet_actor *actor)
 {
     json_t *object = json_object();
@@ -32,6 +45,8 @@ static json_t *token_json(const struct fleet_token_row *row, const struct fleet_
     (void)json_object_set_new(object, "role", json_string(fleet_role_name(row->role)));
     (void)json_object_set_new(object, "created_at", device_json_time(row->created_ms));
     (void)json_object_set_new(object, "last_used_at", device_json_time(row->last_used_ms));
+    if (row->scopes != NULL)
+        (void)json_object_set_new(object, "scopes", scopes_json(row->scopes));
     (void)json_object_set_new(object, "current", json_boolean(row->id == actor->token_id));
     return object;
 }
@@ -75,9 +90,9 @@ static void on_list_for_current(void *arg, enum fleet_err err, const struct flee
         return;
     }
     respond_json(r, 200,
-                 json_pack("{sosos[]s[]ssss}", "expires_at", device_json_time(row->expires_ms), "client",
-                           device_json_text(row->client), "scopes", "orgs", "username", r->actor.user_name,
-                           "role", fleet_role_name(r->actor.role)));
+                 json_pack("{sososos[]ssss}", "expires_at", device_json_time(row->expires_ms), "client",
+                           device_json_text(row->client), "scopes", scopes_json(r->actor.scopes), "orgs",
+                           "username", r->actor.user_name, "role", fleet_role_name(r->actor.role)));
 }
 
 void tokens_read_current(struct http_request *r)

@@ -45,8 +45,24 @@ bool bucket_is_full(struct bucket *b, uint64_t now_ms)
 
 bool bucket_take(struct bucket *b, uint64_t now_ms)
 {
-    if (!bucket_has(b, now_ms))
+    return bucket_take_many(b, 1, now_ms);
+}
+
+bool bucket_take_many(struct bucket *b, uint32_t count, uint64_t now_ms)
+{
+    refill(b, now_ms);
+    if (b->milli_tokens / MILLI < count)
         return false;
-    b->milli_tokens -= MILLI;
+    b->milli_tokens -= count * MILLI;
     return true;
+}
+
+uint64_t bucket_wait_ms(struct bucket *b, uint32_t count, uint64_t now_ms)
+{
+    refill(b, now_ms);
+    if (b->milli_tokens / MILLI >= count)
+        return 0;
+    if (b->per_s == 0 || count > b->burst)
+        return UINT64_MAX;
+    return (count * MILLI - b->milli_tokens + b->per_s - 1) / b->per_s;
 }

@@ -80,6 +80,8 @@ struct update_engine *update_engine_new(struct pg *pg, struct fleet *fleet, stru
     e->fenced = add_steps(metrics, "event=\"fenced\"");
     e->healed = metrics_add(metrics, METRIC_COUNTER, "cyan_update_heals_total", NULL,
                             "Updates begun for devices in safe mode");
+    e->forced = metrics_add(metrics, METRIC_COUNTER, "cyan_update_forces_total", NULL,
+                            "Devices told to take updates whatever their application wants, or no more");
     return e;
 }
 
@@ -109,7 +111,7 @@ static void on_healed(void *arg, enum pg_err err, const struct pg_result *result
     tick_again(e);
 }
 
-static void on_claimed(struct update_engine *e)
+static void on_forced(struct update_engine *e)
 {
     struct update_number node, most;
     if (e->stopped || e->closed || clock_ms() < e->opens_ms || ++e->ticks % HEAL_TICKS != 0) {
@@ -119,6 +121,14 @@ static void on_claimed(struct update_engine *e)
     pg_exec(e->pg, &create_heals,
             (struct pg_param[]){update_int(&node, e->node_id), update_int(&most, HEALS_MAX)},
             UPDATE_STATEMENT_MS, PG_AGAIN, on_healed, e);
+}
+
+static void on_claimed(struct update_engine *e)
+{
+    if (e->stopped || e->closed)
+        tick_again(e);
+    else
+        update_force(e, on_forced);
 }
 
 static void on_swept(void *arg, enum pg_err err, const struct pg_result *result)

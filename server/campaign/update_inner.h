@@ -94,7 +94,8 @@ struct update_engine {
     struct update_look *looks;
     size_t run_count, look_count;
     size_t pending_count; /* statements and plans of looks in flight */
-    struct metric *under_way, *looking, *begun, *verified, *failed, *broken, *rebooting, *fenced, *healed;
+    struct metric *under_way, *looking, *begun, *verified, *failed, *broken, *rebooting, *fenced, *healed,
+        *forced;
 };
 
 /* Numbers as parameters, in the caller's buffer. */
@@ -105,6 +106,10 @@ struct pg_param update_int(struct update_number *n, int64_t value);
 
 /* --- update_claim.c --- */
 void update_claim(struct update_engine *e, void (*done)(struct update_engine *e));
+
+/* --- update_force.c --- */
+/* Tells devices of this node to take updates, or not any more, that are to know it; then done. */
+void update_force(struct update_engine *e, void (*done)(struct update_engine *e));
 
 /* --- update_step.c, update_transfer.c --- */
 void run_begin(struct update_engine *e, const struct update_run *claimed /* copied */);

@@ -130,7 +130,7 @@ static void follow(struct update_run *run, const char *said)
     else if (!strcmp(said, "gone"))
         run->e->fenced->value++;
     else if (device && !strcmp(said, "force"))
-        (void)device_force_updates(device);
+        (void)device_force_updates(device, true);
     else if (!strcmp(said, "disabled"))
         tell_pending(run);
     run_leave(run);

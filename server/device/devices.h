@@ -44,6 +44,7 @@ enum device_admission {
                               * on; id NULL when its key is nobody's: then the Hello op rejects an ID that has
                               * another key */
     DEVICE_REFUSE_UNKNOWN,   /* policy refuse */
+    DEVICE_REFUSE_DENIED,    /* its product turns it away */
     DEVICE_REFUSE_AWAY,      /* the registry cannot be asked now: it is asked again until hello_timeout_ms */
 };
 typedef void device_admit_fn(void *arg, enum device_admission admission, const struct device_id *id);

@@ -276,13 +276,17 @@ void link_await_hello(struct device *device, uint64_t now_ms)
 
 static void refuse_session(struct device *device, enum device_admission admission)
 {
-    bool away = admission == DEVICE_REFUSE_AWAY;
     enum handshake_outcome unknown =
         device->session->profile == SESSION_PSK ? HANDSHAKE_UNKNOWN_IDENTITY : HANDSHAKE_UNKNOWN_KEY;
 
-    link_refused(device, away ? REFUSED_REGISTRY_AWAY : REFUSED_UNKNOWN_KEY, "");
-    dtls_conclude(device->session, away ? HANDSHAKE_REFUSED_BY_POLICY : unknown,
-                  away ? "registry_away" : "authorise");
+    if (admission == DEVICE_REFUSE_UNKNOWN) {
+        link_refused(device, REFUSED_UNKNOWN_KEY, "");
+        dtls_conclude(device->session, unknown, "authorise");
+    } else {
+        bool away = admission == DEVICE_REFUSE_AWAY;
+        link_refused(device, away ? REFUSED_REGISTRY_AWAY : REFUSED_DENIED, "");
+        dtls_conclude(device->session, HANDSHAKE_REFUSED_BY_POLICY, away ? "registry_away" : "denied");
+    }
     link_refuse(device, SESSION_END_REFUSED);
 }
 
@@ -339,7 +343,8 @@ static void on_admitted(void *arg, enum device_admission admission, const struct
     device->pending--;
     if (device->session != NULL && device->state == LINK_AUTHORISING) {
         bool away = admission == DEVICE_REFUSE_AWAY;
-        if (admission == DEVICE_REFUSE_UNKNOWN || (away && !authorise_later(device)))
+        if (admission == DEVICE_REFUSE_UNKNOWN || admission == DEVICE_REFUSE_DENIED ||
+            (away && !authorise_later(device)))
             refuse_session(device, admission);
         else if (!away)
             admit(device, admission, id);

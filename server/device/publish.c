@@ -70,18 +70,18 @@ bool device_deliver(struct device *device, const struct device_event *event)
 }
 
 /* Device OS before 1.2 does not know these events (device-protocol 5.6). */
-static bool tell_of_updates(struct device *device, const char *name)
+static bool tell_of_updates(struct device *device, const char *name, const char *data)
 {
     return device->online && (device->hello_flags & HELLO_IMMEDIATE_UPDATES) &&
-           device_publish(device, name, "true");
+           device_publish(device, name, data);
 }
 
 bool device_tell_update_pending(struct device *device)
 {
-    return tell_of_updates(device, "particle/device/updates/pending");
+    return tell_of_updates(device, "particle/device/updates/pending", "true");
 }
 
-bool device_force_updates(struct device *device)
+bool device_force_updates(struct device *device, bool forced)
 {
-    return tell_of_updates(device, "particle/device/updates/forced");
+    return tell_of_updates(device, "particle/device/updates/forced", forced ? "true" : "false");
 }

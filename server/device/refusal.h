@@ -11,6 +11,7 @@
 
 #define REFUSAL_MAP(X)                                                                                       \
     X(UNKNOWN_KEY, "unknown_key", COAP_EMPTY)                                                                \
+    X(DENIED, "denied", COAP_EMPTY)                                                                          \
     X(REGISTRY_AWAY, "registry_away", COAP_EMPTY)                                                            \
     X(NO_HELLO, "no_hello", COAP_EMPTY)                                                                      \
     X(HELD_TOO_MANY, "held_too_many", COAP_EMPTY)                                                            \

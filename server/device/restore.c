@@ -194,6 +194,7 @@ static bool is_still_welcome(const struct device *device, enum device_admission 
         return true;
     case DEVICE_ADMIT_UNKNOWN:
     case DEVICE_REFUSE_UNKNOWN:
+    case DEVICE_REFUSE_DENIED:
         return false;
     }
     return false;
@@ -209,7 +210,10 @@ static void on_answer(void *arg, enum device_admission admission, const struct d
         if (is_still_welcome(device, admission, id))
             go_on(device);
         else {
-            link_refused(device, REFUSED_UNKNOWN_KEY, "its session outlived its key");
+            if (admission == DEVICE_REFUSE_DENIED)
+                link_refused(device, REFUSED_DENIED, "");
+            else
+                link_refused(device, REFUSED_UNKNOWN_KEY, "its session outlived its key");
             link_end(device, SESSION_END_REVOKED, false);
         }
     }

@@ -76,10 +76,10 @@ void device_update_finish(struct device_update *update); /* once, in SENT */
 void device_update_stop(struct device_update *update);
 bool device_is_updating(const struct device *device);
 
-/* Tells the device that an update waits for it, or to take it whatever its application wants
- * (device-protocol 5.6). False when it cannot be told now. The answer is its event
+/* Tells the device that an update waits for it; or to take updates whatever its application wants, or no more
+ * (device-protocol 5.6). False when it cannot be told now. The answer to the latter is its event
  * `particle/device/updates/forced`. */
 bool device_tell_update_pending(struct device *device);
-bool device_force_updates(struct device *device);
+bool device_force_updates(struct device *device, bool forced);
 
 #endif

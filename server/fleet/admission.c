@@ -15,27 +15,28 @@
  * that a herd of handshakes is a herd of reads. */
 static const struct pg_statement find_key = {
     .name = "find_key",
-    .sql = "WITH found AS (SELECT k.id, d.id AS device_id, d.quarantined, k.last_used_at"
+    .sql = "WITH found AS (SELECT k.id, d.id AS device_id, d.quarantined, d.denied, k.last_used_at"
            " FROM device_key k JOIN device d ON d.id = k.device_id"
            " WHERE k.sha256 = $1::bytea AND k.state = 'live' AND k.kind <> 'psk'),"
            " used AS (UPDATE device_key u SET last_used_at = clock_timestamp() FROM found f WHERE u.id = f.id"
            " AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 hour' OR EXISTS (SELECT FROM"
            " device_key o WHERE o.device_id = f.device_id AND o.id <> f.id AND o.last_used_at >= "
            "f.last_used_at)))"
-           " SELECT device_id, quarantined FROM found",
+           " SELECT device_id, quarantined, denied FROM found",
     .params = 1,
 };
 static const struct pg_statement find_identity = {
     .name = "find_identity",
-    .sql =
-        "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea AND EXISTS (SELECT FROM device_key k"
-        " WHERE k.device_id = d.id AND k.kind = 'psk' AND k.state = 'live')",
+    .sql = "SELECT d.id, d.quarantined, d.denied FROM device d WHERE d.id = $1::bytea AND EXISTS (SELECT "
+           "FROM device_key k"
+           " WHERE k.device_id = d.id AND k.kind = 'psk' AND k.state = 'live')",
     .params = 1,
 };
 /* A certificate does not bring back a key that was retired. */
 static const struct pg_statement find_named = {
     .name = "find_named",
-    .sql = "SELECT d.id, d.quarantined FROM device d WHERE d.id = $1::bytea AND NOT EXISTS (SELECT FROM "
+    .sql = "SELECT d.id, d.quarantined, d.denied FROM device d WHERE d.id = $1::bytea AND NOT EXISTS (SELECT "
+           "FROM "
            "device_key k"
            " WHERE k.device_id = d.id AND k.sha256 = $2::bytea AND k.state = 'retired')",
     .params = 2,
@@ -75,8 +76,10 @@ static void answer_admission(void *ctx)
     wait.answer(wait.arg, wait.admission, wait.has_id ? &wait.id : NULL);
 }
 
-static enum device_admission known_by_policy(const struct fleet *f, bool quarantined)
+static enum device_admission known_by_policy(const struct fleet *f, bool quarantined, bool denied)
 {
+    if (denied)
+        return DEVICE_REFUSE_DENIED;
     if (!quarantined)
         return DEVICE_ADMIT;
     return f->settings.unknown == FLEET_REFUSE ? DEVICE_REFUSE_UNKNOWN : DEVICE_ADMIT_QUARANTINE;
@@ -112,7 +115,7 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
         return;
     }
     must(pg_bytea(result, 0, 0, &id, sizeof id, &id_len) && id_len == sizeof id);
-    wait.answer(wait.arg, known_by_policy(wait.f, pg_bool(result, 0, 1)), &id);
+    wait.answer(wait.arg, known_by_policy(wait.f, pg_bool(result, 0, 1), pg_bool(result, 0, 2)), &id);
 }
 
 static void authorise_identity(struct fleet *f, struct admit_wait *wait, const char *identity)
@@ -121,7 +124,7 @@ static void authorise_identity(struct fleet *f, struct admit_wait *wait, const c
     const struct psk_found *just = psk_just_found(f->psk);
     bool found = wait->has_id && just && device_id_equal(&just->id, &wait->id);
     if (found)
-        wait->admission = known_by_policy(f, just->quarantined);
+        wait->admission = known_by_policy(f, just->quarantined, just->denied);
     if (found || !wait->has_id)
         later_push(&f->later, answer_admission, wait);
     else

@@ -19,6 +19,12 @@ static const struct pg_statement change_device = {
            "$5::text, $6::text)",
     .params = 6,
 };
+static const struct pg_statement force_updates = {
+    .name = "force_device_updates",
+    .sql = "SELECT code, id, detail FROM force_device_updates($1::bigint, $2::text, $3::boolean, $4::text, "
+           "$5::boolean)",
+    .params = 5,
+};
 static const struct pg_statement claim_device = {
     .name = "claim_device",
     .sql = "SELECT code, id, detail FROM claim_device($1::bigint, $2::text, $3::boolean, $4::bytea)",
@@ -31,7 +37,7 @@ static const struct pg_statement unclaim_device = {
 };
 static const struct pg_statement provision_device = {
     .name = "provision_device",
-    .sql = "SELECT code, id, detail FROM provision_device($1::bigint, $2::text, $3::text, $4::bytea, "
+    .sql = "SELECT code, id, detail FROM provision_product_device($1::bigint, $2::text, $3::text, $4::bytea, "
            "$5::text, $6::bytea,"
            " $7::integer, $8::text)",
     .params = 8,
@@ -111,11 +117,10 @@ static void on_changed(void *arg, enum pg_err err, const struct pg_result *resul
     device_get_known(wait->f, &id, on_read, wait);
 }
 
-/* rest-api 2, rename. Returns NULL when it is fine. */
-static const char *name_flaw(const char *name)
+const char *fleet_device_name_flaw(const char *name)
 {
     struct device_id id;
-    if (!device_get_plausible(name))
+    if (!device_get_is_name(name))
         return "a name has 1 to 64 letters, digits, `_` or `-`";
     if (device_id_parse(&id, name, strlen(name)))
         return "a name must not look like a device id";
@@ -128,7 +133,7 @@ void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const
     struct change_wait *wait = wait_new(f, "another device of its owner has this name", done, arg);
     struct fleet_number user;
     char clean[NOTES_MAX + 1];
-    const char *flaw = name ? name_flaw(name) : NULL;
+    const char *flaw = name ? fleet_device_name_flaw(name) : NULL;
     if (notes && strlen(notes) > NOTES_MAX)
         flaw = "notes have at most 4096 bytes";
     if (flaw) {
@@ -148,6 +153,25 @@ void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const
         pg_text(notes ? utf8_clean(clean, sizeof clean, notes, strlen(notes)) : NULL),
     };
     pg_exec(f->pg, &change_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
+}
+
+void fleet_force_updates(struct fleet *f, const struct fleet_actor *actor, const char *which, bool forced,
+                         fleet_change_fn *done, void *arg)
+{
+    struct change_wait *wait = wait_new(f, "", done, arg);
+    struct fleet_number user;
+    if (!device_get_plausible(which)) {
+        refuse(wait, FLEET_NOT_FOUND, "");
+        return;
+    }
+    struct pg_param params[] = {
+        fleet_int(&user, actor->user_id),
+        pg_text(actor->user_name),
+        fleet_bool(device_get_sees_all(actor)),
+        pg_text(which),
+        fleet_bool(forced),
+    };
+    pg_exec(f->pg, &force_updates, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
 
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
@@ -214,7 +238,7 @@ void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, co
 int fleet_provision_sync(struct pg_sync *s, const struct device_id *id, const struct fleet_key *key,
                          const char *name, char *why, size_t why_size)
 {
-    const char *flaw = name ? name_flaw(name) : NULL;
+    const char *flaw = name ? fleet_device_name_flaw(name) : NULL;
     struct pg_result *result;
     if (flaw) {
         snprintf(why, why_size, "%s", flaw);

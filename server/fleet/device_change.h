@@ -11,10 +11,17 @@
 typedef void fleet_change_fn(void *arg, enum fleet_err err, const struct fleet_device *device,
                              const char *why);
 
+/* Of a name alone, whoever has it: NULL when it is fine (rest-api 2), else a static sentence. */
+const char *fleet_device_name_flaw(const char *name);
+
 /* name: letters, digits, `_`, `-`, 1 to 64, unique per owner, not 24 hex digits (rest-api 2); NULL leaves it.
  * notes: NULL leaves it. */
 void fleet_update_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                          const char *name, const char *notes, fleet_change_fn *done, void *arg);
+/* Whether the device is to take updates whatever its application wants (device-protocol 5.6): kept, and told
+ * to it by campaign/ until it has echoed it. */
+void fleet_force_updates(struct fleet *f, const struct fleet_actor *actor, const char *which, bool forced,
+                         fleet_change_fn *done, void *arg);
 /* Claims for the actor. Already the actor's: FLEET_OK. Someone else's: FLEET_FORBIDDEN. */
 void fleet_claim_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                         fleet_change_fn *done, void *arg);
@@ -36,7 +43,8 @@ must_check bool fleet_key_from_hex(struct fleet_key *key, const char *hex, const
  * actor is an owner). The two newest keys of a device stay live, so that a key can be rotated; a third
  * retires the oldest and ends a session made with it. A device that leaves quarantine by it keeps no other
  * key and loses its session. A key that belongs to another device: FLEET_CONFLICT. FLEET_AWAY may mean that
- * only the answer was lost; the session is ended then as well, and the same call may be made again. */
+ * only the answer was lost; the session is ended then as well, and the same call may be made again.
+ * product_id -1: not said; of a product that the actor manages: the device is imported into it. */
 void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, const struct device_id *id,
                             const struct fleet_key *key, int product_id, fleet_change_fn *done, void *arg);
 

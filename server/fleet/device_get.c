@@ -11,10 +11,11 @@
 
 static const struct pg_statement device_get = {
     .name = "device_get",
-    .sql =
-        "SELECT r.code, d.functions, d.variables, t.explain, " DEVICE_COLUMNS
-        " FROM find_device($1::bigint, $2::boolean, $3::text) r LEFT JOIN device d ON d.id = r.id"
-        " LEFT JOIN users u ON u.id = d.owner_id LEFT JOIN transition_rule t ON t.code = d.deep_update_rule",
+    .sql = "SELECT r.code, d.functions, d.variables, t.explain, " DEVICE_COLUMNS
+           ", " DEVICE_PRODUCT_COLUMNS("d.in_product") " FROM find_device($1::bigint, $2::boolean, $3::text) "
+                                                       "r LEFT JOIN device d ON d.id = r.id"
+                                                       " LEFT JOIN users u ON u.id = d.owner_id LEFT JOIN "
+                                                       "transition_rule t ON t.code = d.deep_update_rule",
     .params = 3,
 };
 
@@ -23,11 +24,19 @@ bool device_get_sees_all(const struct fleet_actor *actor)
     return actor->role != FLEET_OWNER;
 }
 
+bool device_get_is_name(const char *text)
+{
+    size_t text_len = strlen(text);
+    return text_len >= 1 && text_len <= 64 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == text_len;
+}
+
 bool device_get_plausible(const char *which)
 {
-    size_t which_len = strlen(which);
-    return which_len >= 1 && which_len <= 64 &&
-           strspn(which, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == which_len;
+    size_t product_len = strspn(which, "0123456789");
+    if (product_len >= 1 && product_len <= 5 && which[product_len] == '/')
+        which += product_len + 1;
+    return device_get_is_name(which);
 }
 
 enum fleet_err device_get_code(const char *code)
@@ -38,6 +47,8 @@ enum fleet_err device_get_code(const char *code)
         return FLEET_FORBIDDEN;
     if (!strcmp(code, "conflict") || !strcmp(code, "ambiguous"))
         return FLEET_CONFLICT;
+    if (!strcmp(code, "invalid"))
+        return FLEET_INVALID;
     return FLEET_NOT_FOUND;
 }
 
@@ -100,6 +111,7 @@ static void on_device(void *arg, enum pg_err err, const struct pg_result *result
     struct detail detail;
     char release[16];
     device_row_read(&device, result, 0, 4, release);
+    device_row_read_product(&device, result, 0, 4 + DEVICE_COLUMN_COUNT);
     device.deep_update_reason = pg_is_null(result, 0, 3) ? NULL : pg_value(result, 0, 3);
     detail_init(&detail, &device, result);
     wait.done(wait.arg, FLEET_OK, &device);

@@ -29,7 +29,7 @@ struct fleet_device {
     uint64_t last_heard_ms, last_handshake_ms; /* Unix ms, 0 = never */
     const char *last_ip;                       /* NULL = none */
     bool connected;
-    int platform_id, product_id, product_version; /* -1 = unknown */
+    int platform_id, product_id, product_version; /* as its Hello says; -1 = unknown */
     const char *status;                           /* `normal` or `safe_mode` */
     bool requires_deep_update, quarantined;
     const char *cc3000_patch_version; /* NULL = none */
@@ -38,6 +38,12 @@ struct fleet_device {
     const char *owner;                   /* user name, NULL = unclaimed */
     int updates_enabled, updates_forced; /* -1 unknown, 0, 1 */
     const char *last_reset;
+    bool waits;         /* for the approval of the product that its Hello names */
+    int in_product;     /* 0 = none; the next five are of it */
+    const char *groups; /* `a,b`, NULL = none */
+    bool development, denied;
+    int desired_version;  /* locked to it; -1 = none */
+    int targeted_version; /* what it should run; -1 = none */
     /* detail only */
     const char *const *functions;
     size_t function_count;
@@ -55,7 +61,8 @@ void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const 
                         fleet_devices_fn *done, void *arg);
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
-/* which: 24 hex digits, or a name (ids win over names). FLEET_FORBIDDEN when it belongs to someone else.
+/* which: 24 hex digits, or a name (ids win over names); behind `PRODUCT/`, a product's id, a device of that
+ * product, whoever owns it. FLEET_FORBIDDEN when it belongs to someone else.
  * FLEET_CONFLICT when several owners have a device of this name and the actor, who sees all, has none. */
 void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                       fleet_device_fn *done, void *arg);

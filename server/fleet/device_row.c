@@ -46,5 +46,17 @@ void device_row_read(struct fleet_device *device, const struct pg_result *result
     device->updates_enabled = bool_or_unknown(result, row, c++);
     device->updates_forced = bool_or_unknown(result, row, c++);
     device->last_reset = text_or_null(result, row, c++);
+    device->in_product = (int)pg_int(result, row, c++);
+    device->development = pg_bool(result, row, c++);
+    device->denied = pg_bool(result, row, c++);
+    device->desired_version = int_or_unknown(result, row, c++);
+    device->waits = pg_bool(result, row, c++);
+    device->targeted_version = -1;
     must(c == first + DEVICE_COLUMN_COUNT);
+}
+
+void device_row_read_product(struct fleet_device *device, const struct pg_result *result, int row, int first)
+{
+    device->groups = text_or_null(result, row, first);
+    device->targeted_version = int_or_unknown(result, row, first + 1);
 }

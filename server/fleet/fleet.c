@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fleet/account_sweep.h"
 #include "fleet/admission.h"
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
@@ -17,13 +18,16 @@
 #include "fleet/firmware_cache.h"
 #include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
+#include "fleet/password_queue.h"
 #include "fleet/planner.h"
 #include "fleet/psk.h"
 #include "fleet/reach.h"
+#include "fleet/refusals.h"
 #include "fleet/retention.h"
 #include "fleet/room.h"
 #include "fleet/said.h"
 #include "fleet/token_cache.h"
+#include "fleet/token_news.h"
 
 #define RESTART_AGAIN_MS 1000
 #define START_TIMEOUT_MS 60000
@@ -99,6 +103,9 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->tokens = token_cache_new();
     f->planner = planner_new(metrics);
     f->firmware = firmware_cache_new(f, metrics);
+    f->passwords = password_queue_new(loop, metrics);
+    f->refusals = refusals_new(f, metrics);
+    f->account_sweep = account_sweep_new(f, metrics);
     return f;
 }
 
@@ -119,6 +126,9 @@ void fleet_free(struct fleet *f)
     token_cache_free(f->tokens);
     planner_free(f->planner);
     firmware_cache_free(f->firmware);
+    password_queue_free(f->passwords);
+    refusals_free(f->refusals);
+    account_sweep_free(f->account_sweep);
     free(f);
 }
 
@@ -140,12 +150,18 @@ void fleet_set_devices(struct fleet *f, struct devices *devices)
     reach_set_devices(f->reach, devices);
 }
 
+void fleet_set_bulk(struct fleet *f, struct pg *bulk)
+{
+    f->bulk = bulk;
+}
+
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions)
 {
     f->nodes = nodes;
     f->sessions = sessions;
     reach_set_nodes(f->reach, nodes, sessions);
     relay_set_nodes(f->relay, nodes);
+    token_news_set_nodes(f, nodes);
 }
 
 struct nodes *fleet_nodes(const struct fleet *f)
@@ -226,6 +242,7 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
     f->started = true;
     attendance_wake(f->attendance);
     retention_start(f->retention);
+    account_sweep_start(f->account_sweep);
 }
 
 static void on_restart(struct deadline *restart, uint64_t now_ms)
@@ -263,6 +280,9 @@ static void finish_drain(struct fleet *f)
     event_tail_stop(f->tail);
     firmware_cache_stop(f->firmware);
     firmware_upload_stop(f);
+    password_queue_stop(f->passwords);
+    refusals_stop(f->refusals);
+    account_sweep_stop(f->account_sweep);
     done(arg);
 }
 
@@ -301,6 +321,7 @@ void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg)
     f->drained = done;
     f->drained_arg = arg;
     deadline_set(f->deadlines, &f->drain_limit, clock_ms() + DRAIN_MS, on_drain_limit);
+    refusals_flush(f->refusals);
     attendance_drain(f->attendance, on_presence_written, f);
 }
 

@@ -21,6 +21,9 @@ struct fleet_settings {
     uint64_t update_events_keep_s; /* and so are older moves of updates and campaigns */
     uint32_t event_name_max, event_data_max; /* bytes of what people publish */
     uint32_t node_id;                        /* which of the nodes this is; stays as it was at the start */
+    bool release_needs_proof; /* a product's firmware is released once one of its devices has run it */
+    uint32_t argon2_memory_kib, argon2_iterations; /* of passwords that are set from now on */
+    uint64_t refusals_keep_s, refusals_max;        /* rows of the audit trail that tell of refusals */
 };
 
 struct firmware_cache;
@@ -39,6 +42,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 /* Set once, before fleet_start, when there is a Redis: devices are reached on other nodes too. Both are freed
  * after fleet_drain is done and before fleet_free, with every callback of theirs. */
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
+/* Where questions go that take longer than a device should wait; NULL: to the same connections as all. */
+void fleet_set_bulk(struct fleet *f, struct pg *bulk);
 struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
 uint32_t fleet_node_id(const struct fleet *f);
 struct reach *fleet_reach(struct fleet *f);                   /* to ask devices */
@@ -76,6 +81,7 @@ enum fleet_role { FLEET_OWNER, FLEET_OPERATOR, FLEET_ADMIN };
 const char *fleet_role_name(enum fleet_role role);
 bool fleet_role_parse(enum fleet_role *role, const char *text);
 
+#define FLEET_SCOPES_SIZE 1025
 /* Who asks. Operators and admins see every device, owners their own. Unclaim, rename of foreign devices:
  * operator and admin; provisioning and tokens of others: admin only (provisioning a not yet known device:
  * operator too). */
@@ -83,7 +89,11 @@ struct fleet_actor {
     int64_t user_id;
     char user_name[65];
     enum fleet_role role;
-    int64_t token_id;
+    int64_t token_id; /* 0: by password */
+    /* What of it the token is good for (scope.h), and the only product it is good for, 0 = no such limit. */
+    bool has_scopes;
+    char scopes[FLEET_SCOPES_SIZE]; /* separated by spaces */
+    int32_t confined_to;
 };
 
 #endif

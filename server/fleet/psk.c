@@ -13,9 +13,10 @@
 
 static const struct pg_statement find_psk = {
     .name = "find_psk",
-    .sql = "SELECT asked.ord - 1, k.data, k.quarantined FROM unnest($1::bytea[]) WITH ORDINALITY AS asked "
+    .sql = "SELECT asked.ord - 1, k.data, k.quarantined, k.denied FROM unnest($1::bytea[]) WITH ORDINALITY "
+           "AS asked "
            "(id, ord)"
-           " CROSS JOIN LATERAL (SELECT k.data, d.quarantined, k.created_at, k.id FROM device_key k"
+           " CROSS JOIN LATERAL (SELECT k.data, d.quarantined, d.denied, k.created_at, k.id FROM device_key k"
            " JOIN device d ON d.id = k.device_id"
            " WHERE k.device_id = asked.id AND k.kind = 'psk' AND k.state = 'live'"
            " ORDER BY k.created_at DESC, k.id DESC LIMIT 2) k"
@@ -114,6 +115,7 @@ static void answer(struct psk *p, const struct asked *asked, const struct pg_res
         int row = first + (device_id_equal(&turn->id, &asked->id) ? turn->failures % count : 0);
         known = pg_bytea(result, row, 1, psk, sizeof psk, &psk_len);
         found.quarantined = pg_bool(result, row, 2);
+        found.denied = pg_bool(result, row, 3);
     }
     p->found = known ? &found : NULL;
     p->f->below.answer_psk(asked->query, known ? psk : NULL, known ? psk_len : 0);

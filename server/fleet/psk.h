@@ -15,7 +15,7 @@
  * its authorisation before anything else happens, and need not ask the registry again. */
 struct psk_found {
     struct device_id id;
-    bool quarantined;
+    bool quarantined, denied;
 };
 
 struct fleet;

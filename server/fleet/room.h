@@ -31,10 +31,14 @@ struct lost_nodes;
 struct psk;
 struct token_cache;
 struct planner;
+struct password_queue;
+struct refusals;
+struct account_sweep;
 
 struct fleet {
     uv_loop_t *loop;             /* borrowed */
     struct pg *pg;               /* borrowed: closed before this is freed */
+    struct pg *bulk;             /* borrowed: for what takes long; NULL: pg */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct devices *devices;     /* borrowed, NULL until fleet_set_devices */
     struct nodes *nodes;         /* borrowed, NULL without Redis, as sessions */
@@ -56,6 +60,9 @@ struct fleet {
     struct token_cache *tokens;
     struct planner *planner;
     struct firmware_cache *firmware;
+    struct password_queue *passwords;
+    struct refusals *refusals;
+    struct account_sweep *account_sweep;
     struct firmware_upload *uploads; /* being looked at on a thread */
     size_t held_count;               /* Hellos and describes whose verdict is not given yet */
     bool stopped;                    /* drained: Postgres is not asked any more */

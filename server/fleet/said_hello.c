@@ -7,7 +7,8 @@
 
 static const struct pg_statement store_hello = {
     .name = "store_hello",
-    .sql = "SELECT store_hello($1::bytea, $2::text, $3::bigint, $4::bytea, $5::text, $6::jsonb)",
+    .sql = "SELECT CASE WHEN EXISTS (SELECT FROM device WHERE id = $1::bytea AND denied) THEN 'denied' ELSE"
+           " store_hello($1::bytea, $2::text, $3::bigint, $4::bytea, $5::text, $6::jsonb) END",
     .params = 6,
 };
 

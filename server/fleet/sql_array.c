@@ -69,6 +69,15 @@ void sql_array_text(struct sql_array *a, const char *value)
     put(a, "\"", 1);
 }
 
+void sql_array_words(struct sql_array *a, const char *words)
+{
+    char *list = mem_string(words), *rest = list, *word;
+    while ((word = strsep(&rest, " ")) != NULL)
+        if (*word)
+            sql_array_text(a, word);
+    free(list);
+}
+
 void sql_array_int(struct sql_array *a, int64_t value)
 {
     char text[DECIMAL_TEXT_SIZE];

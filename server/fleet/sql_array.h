@@ -18,6 +18,8 @@ void sql_array_init(struct sql_array *a);
 void sql_array_deinit(struct sql_array *a);
 void sql_array_null(struct sql_array *a);
 void sql_array_text(struct sql_array *a, const char *value); /* valid UTF-8; NULL = SQL null */
+/* Each of a list that is separated by spaces. */
+void sql_array_words(struct sql_array *a, const char *words);
 void sql_array_int(struct sql_array *a, int64_t value);
 void sql_array_bool(struct sql_array *a, bool value);
 void sql_array_bytes(struct sql_array *a, const void *data, size_t data_len);

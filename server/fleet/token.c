@@ -1,64 +1,77 @@
 /* token.c: access tokens in the registry. Only their SHA-256 is known here once they have been shown. */
 #include "fleet/token.h"
 
-#include <errno.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "fleet/token_cache.h"
+#include "fleet/token_news.h"
 
 #define TOKEN_MAX 128 /* rest-api 0.3: any opaque text up to this */
 
 /* last_used_at once a minute, so that reading does not become writing. */
 static const struct pg_statement check_token = {
     .name = "check_token",
-    .sql = "WITH t AS (SELECT t.id, t.user_id, u.name, u.role, to_ms(t.expires_at) - to_ms(now()) AS left_ms"
-           " FROM access_token t JOIN users u ON u.id = t.user_id WHERE t.sha256 = $1::bytea AND "
-           "t.revoked_at IS NULL"
-           " AND (t.expires_at IS NULL OR t.expires_at > now())), used AS (UPDATE access_token a SET "
-           "last_used_at = now()"
-           " FROM t WHERE a.id = t.id AND (a.last_used_at IS NULL OR a.last_used_at < now() - interval '1 "
-           "minute'))"
-           " SELECT id, user_id, name, role, left_ms FROM t",
+    .sql =
+        "WITH t AS (SELECT t.id, t.user_id, u.name, u.role, to_ms(t.expires_at) - to_ms(now()) AS left_ms,"
+        " t.scopes IS NOT NULL AS has_scopes, array_to_string(t.scopes, ' ') AS scopes,"
+        " coalesce(u.api_user_of, t.product_id, 0) AS confined_to,"
+        " t.revoked_at IS NOT NULL OR coalesce(t.expires_at <= now(), false) AS is_dead"
+        " FROM access_token t JOIN users u ON u.id = t.user_id WHERE t.sha256 = $1::bytea),"
+        " used AS (UPDATE access_token a SET last_used_at = now() FROM t WHERE a.id = t.id AND NOT t.is_dead"
+        " AND (a.last_used_at IS NULL OR a.last_used_at < now() - interval '1 minute'))"
+        " SELECT id, user_id, name, role, left_ms, has_scopes, scopes, confined_to, is_dead FROM t",
     .params = 1,
 };
 static const struct pg_statement list_tokens = {
     .name = "list_tokens",
     .sql = "SELECT t.id, t.prefix, u.name, t.client, u.role, to_ms(t.created_at), to_ms(t.expires_at),"
-           " to_ms(t.last_used_at) FROM access_token t JOIN users u ON u.id = t.user_id WHERE t.revoked_at "
+           " to_ms(t.last_used_at), array_to_string(t.scopes, ' ') FROM access_token t JOIN users u ON u.id "
+           "= t.user_id WHERE t.revoked_at "
            "IS NULL"
            " AND (t.expires_at IS NULL OR t.expires_at > now()) AND ($2::boolean OR t.user_id = $1::bigint)"
            " ORDER BY t.id = $3::bigint DESC, t.id LIMIT 10000",
     .params = 3,
 };
+/* What would make new ones of it ends with it. */
+#define AND_WHAT_FOLLOWS                                                                                     \
+    "refresh AS (UPDATE refresh_token r SET revoked_at = now() FROM gone WHERE r.family = gone.family"       \
+    " AND r.revoked_at IS NULL), said AS (INSERT INTO audit (actor, action, target)"                         \
+    " SELECT name, 'token.revoke', 'token ' || id FROM gone) SELECT count(*) FROM gone"
 static const struct pg_statement revoke_token = {
     .name = "revoke_token",
-    .sql =
-        "WITH gone AS (UPDATE access_token t SET revoked_at = now() FROM users u WHERE u.id = t.user_id"
-        " AND t.sha256 = $1::bytea AND t.revoked_at IS NULL RETURNING t.id, u.name), said AS (INSERT INTO "
-        "audit (actor,"
-        " action, target) SELECT name, 'token.revoke', 'token ' || id FROM gone) SELECT count(*) FROM gone",
+    .sql = "WITH gone AS (UPDATE access_token t SET revoked_at = now() FROM users u WHERE u.id = t.user_id"
+           " AND t.sha256 = $1::bytea AND t.revoked_at IS NULL RETURNING t.id, t.family, "
+           "u.name), " AND_WHAT_FOLLOWS,
     .params = 1,
 };
 static const struct pg_statement revoke_all = {
     .name = "revoke_all_tokens",
-    .sql =
-        "WITH gone AS (UPDATE access_token t SET revoked_at = now() FROM users u WHERE u.id = t.user_id"
-        " AND t.user_id = $1::bigint AND t.revoked_at IS NULL RETURNING t.id, u.name), said AS (INSERT INTO "
-        "audit (actor,"
-        " action, target) SELECT name, 'token.revoke', 'token ' || id FROM gone) SELECT count(*) FROM gone",
+    .sql = "WITH gone AS (UPDATE access_token t SET revoked_at = now() FROM users u WHERE u.id = t.user_id"
+           " AND t.user_id = $1::bigint AND t.revoked_at IS NULL RETURNING t.id, t.family, "
+           "u.name), " AND_WHAT_FOLLOWS,
     .params = 1,
 };
 
-static void sum_token(uint8_t sha256[32], const char *token)
+void token_sum(uint8_t sha256[32], const char *token)
 {
     SHA256((const uint8_t *)token, strlen(token), sha256);
+}
+
+void token_make(char text[FLEET_TOKEN_TEXT_SIZE], uint8_t sha256[32], char prefix[TOKEN_PREFIX_SIZE])
+{
+    uint8_t random[20];
+    random_bytes(random, sizeof random);
+    hex_encode(text, random, sizeof random);
+    bytes_wipe(random, sizeof random);
+    token_sum(sha256, text);
+    snprintf(prefix, TOKEN_PREFIX_SIZE, "%.6s", text);
 }
 
 /* --- check --- */
@@ -85,21 +98,28 @@ static bool read_actor(struct fleet_actor *actor, const struct pg_result *result
     actor->token_id = pg_int(result, 0, 0);
     actor->user_id = pg_int(result, 0, 1);
     snprintf(actor->user_name, sizeof actor->user_name, "%s", pg_value(result, 0, 2));
+    actor->has_scopes = pg_bool(result, 0, 5);
+    actor->confined_to = (int32_t)pg_int(result, 0, 7);
+    if (strlen(pg_value(result, 0, 6)) >= sizeof actor->scopes) /* cut it would be another list */
+        return false;
+    snprintf(actor->scopes, sizeof actor->scopes, "%s", pg_value(result, 0, 6));
     return fleet_role_parse(&actor->role, pg_value(result, 0, 3));
 }
 
 static void on_checked(void *arg, enum pg_err err, const struct pg_result *result)
 {
     struct check check = *(struct check *)arg;
+    bool is_known;
     free(arg);
     check.err = fleet_err_of(err, result, "check_token");
-    if (check.err == FLEET_OK && (pg_rows(result) == 0 || !read_actor(&check.actor, result)))
+    is_known = check.err == FLEET_OK && pg_rows(result) > 0 && read_actor(&check.actor, result);
+    if (check.err == FLEET_OK && (!is_known || pg_bool(result, 0, 8)))
         check.err = FLEET_NOT_FOUND;
     if (check.err == FLEET_OK && check.generation == token_cache_generation(check.f->tokens)) {
         uint64_t left_ms = pg_is_null(result, 0, 4) ? UINT64_MAX : (uint64_t)pg_int(result, 0, 4);
         token_cache_put(check.f->tokens, check.sha256, clock_ms(), left_ms, &check.actor);
     }
-    check.done(check.arg, check.err, check.err ? NULL : &check.actor);
+    check.done(check.arg, check.err, is_known ? &check.actor : NULL);
 }
 
 void fleet_check_token(struct fleet *f, const char *token, fleet_actor_fn *done, void *arg)
@@ -113,7 +133,7 @@ void fleet_check_token(struct fleet *f, const char *token, fleet_actor_fn *done,
         later_push(&f->later, answer_now, check);
         return;
     }
-    sum_token(check->sha256, token);
+    token_sum(check->sha256, token);
     if (token_cache_get(f->tokens, check->sha256, clock_ms(), &check->actor)) {
         later_push(&f->later, answer_now, check);
         return;
@@ -150,6 +170,7 @@ static void on_listed(void *arg, enum pg_err err, const struct pg_result *result
             .created_ms = (uint64_t)pg_int(result, i, 5),
             .expires_ms = (uint64_t)pg_int(result, i, 6),
             .last_used_ms = (uint64_t)pg_int(result, i, 7),
+            .scopes = pg_is_null(result, i, 8) ? NULL : pg_value(result, i, 8),
         };
         must(fleet_role_parse(&rows[i].role, pg_value(result, i, 4)));
     }
@@ -173,6 +194,8 @@ struct revoke_wait {
     struct fleet *f;
     fleet_revoke_fn *done;
     void *arg;
+    bool is_one;
+    uint8_t sha256[32]; /* when is_one */
 };
 
 static void on_revoked(void *arg, enum pg_err err, const struct pg_result *result)
@@ -180,7 +203,10 @@ static void on_revoked(void *arg, enum pg_err err, const struct pg_result *resul
     struct revoke_wait wait = *(struct revoke_wait *)arg;
     enum fleet_err ferr = fleet_err_of(err, result, "revoke_token");
     free(arg);
-    token_cache_clear(wait.f->tokens); /* also what was asked for meanwhile */
+    if (wait.is_one) /* also what was asked for meanwhile */
+        token_news_one(wait.f, wait.sha256);
+    else
+        token_news_all(wait.f);
     wait.done(wait.arg, ferr, ferr ? 0 : (uint64_t)pg_int(result, 0, 0));
 }
 
@@ -193,11 +219,12 @@ static struct revoke_wait *revoke_wait_new(struct fleet *f, fleet_revoke_fn *don
 
 void fleet_revoke_token(struct fleet *f, const char *token, fleet_revoke_fn *done, void *arg)
 {
-    uint8_t sha256[32];
-    sum_token(sha256, token);
-    token_cache_drop(f->tokens, sha256);
-    pg_exec(f->pg, &revoke_token, (struct pg_param[]){pg_bytes(sha256, sizeof sha256)}, fleet_patience_ms(f),
-            PG_AGAIN, on_revoked, revoke_wait_new(f, done, arg));
+    struct revoke_wait *wait = revoke_wait_new(f, done, arg);
+    wait->is_one = true;
+    token_sum(wait->sha256, token);
+    token_cache_drop(f->tokens, wait->sha256);
+    pg_exec(f->pg, &revoke_token, (struct pg_param[]){pg_bytes(wait->sha256, sizeof wait->sha256)},
+            fleet_patience_ms(f), PG_AGAIN, on_revoked, wait);
 }
 
 void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, fleet_revoke_fn *done,
@@ -223,8 +250,8 @@ int fleet_create_token_sync(struct pg_sync *s, const char *user, enum fleet_role
         " INSERT INTO audit (actor, action, target, after) SELECT 'command', 'token.create', 'token ' || "
         "made.id,"
         " jsonb_build_object('user', who.name, 'role', $2::text) FROM made, who";
-    uint8_t random[20], sha256[32];
-    char prefix[7];
+    uint8_t sha256[32];
+    char prefix[TOKEN_PREFIX_SIZE];
     struct fleet_number expires;
     struct pg_result *result;
     if (!*user || strlen(user) > 64) {
@@ -235,13 +262,7 @@ int fleet_create_token_sync(struct pg_sync *s, const char *user, enum fleet_role
         snprintf(why, why_size, "a token lives at most 100 years; 0 means for ever");
         return -1;
     }
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        snprintf(why, why_size, "no random numbers: %s", strerror(errno));
-        return -1;
-    }
-    hex_encode(text, random, sizeof random);
-    sum_token(sha256, text);
-    snprintf(prefix, sizeof prefix, "%.6s", text);
+    token_make(text, sha256, prefix);
     struct pg_param params[] = {
         pg_text(user),
         pg_text(fleet_role_name(role)),

@@ -82,6 +82,7 @@ enum nodes_topic {
     NODES_ANSWER = 'r',   /* fleet: its answer */
     NODES_EVENT = 'e',    /* fleet: an event for devices on any node */
     NODES_REVOKE = 'x',   /* fleet: sessions of a device end */
+    NODES_TOKENS = 't',   /* fleet: tokens that ended */
 };
 typedef void nodes_receive_fn(void *ctx, uint32_t from, const uint8_t *data, size_t data_len);
 void nodes_on(struct nodes *n, enum nodes_topic topic, nodes_receive_fn *fn, void *ctx);

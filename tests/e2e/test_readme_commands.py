@@ -23,9 +23,9 @@ def shell_lines():
     return [line for line in lines if line]
 
 
-def bash(script, folder, env=None):
+def bash(script, folder, env=None, said=""):
     return subprocess.run(["bash", "-e", "-c", script], cwd=folder, env={**clean_environment(), **(env or {})},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                          input=said, capture_output=True, text=True, timeout=60)
 
 
 def test_the_curl_lines_answer(cyand, new_swarm, tmp_path):
@@ -50,9 +50,9 @@ def test_the_cyand_lines_work(postgres, migrated, tmp_path):
     (tmp_path / "device.pub.pem").write_text(Key(tmp_path, "device").public_pem)
     env = {"CYAN_STORE_POSTGRES": postgres.conninfo(database), "CYAN_KEYS_DIR": str(tmp_path / "keys")}
     lines = [line for line in shell_lines() if line.startswith("build/dev/cyand ")]
-    assert {shlex.split(line)[1] for line in lines} >= {"keygen", "device", "migrate", "token"}
+    assert {shlex.split(line)[1] for line in lines} >= {"keygen", "device", "migrate", "token", "user"}
     for line in lines:
-        result = bash(line.replace("build/dev/cyand", str(paths.CYAND)), tmp_path, env)
+        result = bash(line.replace("build/dev/cyand", str(paths.CYAND)), tmp_path, env, said="correct horse\n")
         assert result.returncode == 0 and result.stdout and not result.stderr, result
         if " token create " in line:
             assert re.fullmatch(r"[0-9a-f]{40}\n", result.stdout)

@@ -25,10 +25,11 @@ def clean_environment():
     return kept
 
 
-def run_cyand(*args, env=None, timeout_s=60):
-    """A cyand command that ends by itself."""
-    return subprocess.run([str(paths.CYAND), *map(str, args)], env=env or clean_environment(),
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s)
+def run_cyand(*args, env=None, timeout_s=60, typed=None):
+    """A cyand command that ends by itself. typed: what it reads from standard input."""
+    options = {"stdin": subprocess.DEVNULL} if typed is None else {"input": typed}
+    return subprocess.run([str(paths.CYAND), *map(str, args)], env=env or clean_environment(), capture_output=True, text=True,
+                          timeout=timeout_s, **options)
 
 
 class Cyand:
@@ -118,14 +119,14 @@ class Cyand:
     def pid(self):
         return self.process.pid
 
-    def command(self, *words):
+    def command(self, *words, typed=None):
         """`cyand WORDS` on the same database; returns its standard output."""
         kept = {"store_postgres", "keys_dir"}
         flags = ["--config", str(self.config)]
         for key in kept:
             section, _, name = key.partition("_")
             flags += [f"--{section}-{name.replace('_', '-')}", str(self.settings[key])]
-        result = run_cyand(*words, *flags)
+        result = run_cyand(*words, *flags, typed=typed)
         assert result.returncode == 0, f"cyand {words}: {result.returncode} {result.stderr}"
         return result.stdout
 
@@ -134,6 +135,15 @@ class Cyand:
         words += ["--user", user] if user else []
         words += ["--expires-in", expires_in_s] if expires_in_s is not None else []
         return self.command(*words).strip()
+
+    def create_user(self, name, password, role="owner"):
+        return self.command("user", "add", name, "--role", role, typed=password + "\n")
+
+    def log_in(self, name, password, **fields):
+        """The JSON of a login, as command lines do it."""
+        form = {"grant_type": "password", "username": name, "password": password, "client_id": "particle-cli",
+                "client_secret": "particle-cli", **fields}
+        return self.anonymous().ok("POST", "/oauth/token", form=form)
 
     def rest(self, role="admin", user=None):
         """A client with a fresh token; the nameless admin's is kept."""

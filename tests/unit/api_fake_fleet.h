@@ -13,7 +13,9 @@
 #include "base/mem.h"
 #include "fleet/device_change.h"
 #include "fleet/person_event.h"
+#include "fleet/product.h"
 #include "fleet/reach.h"
+#include "fleet/refusals.h"
 #include "fleet/token.h"
 
 #define CORE_ID "51ff69065067545755380687"
@@ -36,6 +38,8 @@ struct pending {
     fleet_revoke_fn *on_revoke;
     reach_done_fn *on_reached;
     fleet_published_fn *on_published;
+    product_found_fn *on_product;
+    enum product_need need;
 };
 struct fleet {
     uv_idle_t idle;
@@ -52,7 +56,9 @@ struct fleet {
     /* what a device was asked, and what it answers unless it is not online */
     struct reach_question asked;
     char asked_name[80], asked_argument[1100];
-    char event[1200]; /* `public|private name=data` of the newest */
+    char event[1200];  /* `public|private name=data` of the newest */
+    char refused[160]; /* `actor status route` of the newest refusal */
+    atomic_int refusals;
     struct device_answer answer;
 };
 struct devices {
@@ -132,7 +138,8 @@ static enum fleet_err fake_find(struct fleet *f, const char *which)
         return FLEET_AWAY;
     if (strcmp(which, "foreign") == 0)
         return FLEET_FORBIDDEN;
-    if (strcmp(which, CORE_ID) == 0 || strcmp(which, "joe_prod_core2") == 0 || strcmp(which, "a/b") == 0)
+    if (strcmp(which, CORE_ID) == 0 || strcmp(which, "joe_prod_core2") == 0 ||
+        strcmp(which, "1000/" CORE_ID) == 0 || strcmp(which, "1000/joe_prod_core2") == 0)
         return FLEET_OK;
     return FLEET_NOT_FOUND;
 }
@@ -212,6 +219,18 @@ static void deliver_published(struct fleet *f, const struct pending *p)
 
     f->change_err = FLEET_OK;
     p->on_published(p->arg, err, err == FLEET_INVALID ? "name is not acceptable." : "");
+}
+
+/* Product 1000, `kitchen`, is the actor's to look at; to manage for the admin. */
+static void deliver_product(struct fleet *f, const struct pending *p)
+{
+    enum fleet_err err = FLEET_NOT_FOUND;
+
+    if (atomic_load(&f->away))
+        err = FLEET_AWAY;
+    else if (strcmp(p->which, "1000") == 0 || strcmp(p->which, "kitchen") == 0)
+        err = p->need == PRODUCT_VIEW || p->actor.role == FLEET_ADMIN ? FLEET_OK : FLEET_FORBIDDEN;
+    p->on_product(p->arg, err, err == FLEET_OK ? 1000 : 0);
 }
 
 static void set_which(struct pending *p, const char *which)
@@ -349,6 +368,24 @@ void fleet_revoke_all_tokens(struct fleet *f, const struct fleet_actor *actor, f
     (void)actor;
     snprintf(f->revoked, sizeof(f->revoked), "all");
     p->on_revoke = done;
+}
+
+void fleet_refused(struct fleet *f, const struct refusal *refusal)
+{
+    snprintf(f->refused, sizeof(f->refused), "%s %u %s", refusal->actor != NULL ? refusal->actor : "-",
+             refusal->status, refusal->route);
+    atomic_fetch_add(&f->refusals, 1);
+}
+
+void fleet_find_product(struct fleet *f, const struct fleet_actor *actor, const char *which,
+                        enum product_need need, product_found_fn *done, void *arg)
+{
+    struct pending *p = pending_new(f, deliver_product, arg);
+
+    p->actor = *actor;
+    set_which(p, which);
+    p->need = need;
+    p->on_product = done;
 }
 
 size_t devices_online_count(const struct devices *all)

@@ -589,7 +589,7 @@ static void test_nothing_disturbs(void **state)
     assert_int_equal(busy_count, 5);
     assert_false(device_deliver(device, &event));
     assert_false(device_publish(device, "spark/device/claim/code", "x"));
-    assert_false(device_force_updates(device));
+    assert_false(device_force_updates(device, true));
     struct device_update_order order = {sim.file, sim.file_bytes, sim.sha256, 5};
     assert_null(device_update_start(device, &order, &sim_ops, &sim, &why));
     assert_string_equal(why, "the device has an update already");
@@ -632,7 +632,7 @@ static void test_flags(void **state)
     assert_string_equal(hex_of(&bench.sent[0], true),
                         "4102000000b1450d127061727469636c652f6465766963652f757064617465732f70656e64696e67"
                         "ff74727565");
-    assert_true(device_force_updates(sim_device()));
+    assert_true(device_force_updates(sim_device(), true));
     assert_string_equal(hex_of(&bench.sent[1], true),
                         "4102000000b1450d117061727469636c652f6465766963652f757064617465732f666f72636564"
                         "ff74727565");

@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "fake_nodes.h"
 #include "fleet/token_cache.h"
 
 struct checked {
     int calls;
     enum fleet_err err;
+    bool is_known;
     struct fleet_actor actor;
 };
 
@@ -16,7 +18,8 @@ static void on_checked(void *arg, enum fleet_err err, const struct fleet_actor *
     struct checked *c = arg;
     c->calls++;
     c->err = err;
-    assert_true((err == FLEET_OK) == (actor != NULL));
+    assert_true(err != FLEET_OK || actor != NULL);
+    c->is_known = actor != NULL;
     if (actor)
         c->actor = *actor;
 }
@@ -131,13 +134,79 @@ static void test_revoke_all_is_of_one_user(void **state)
     assert_int_equal(check(fx, others).err, FLEET_OK);
 }
 
+static bool is_cached(struct fleet_fixture *fx, const char *token)
+{
+    struct fleet_actor actor;
+    uint8_t sha256[32];
+    token_sum(sha256, token);
+    return token_cache_get(fx->fleet->tokens, sha256, clock_ms(), &actor);
+}
+
+/* What one node says of a revocation makes another forget, and nothing else. */
+static void test_other_nodes_hear_of_it(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char token[FLEET_TOKEN_TEXT_SIZE], other[FLEET_TOKEN_TEXT_SIZE], message[64];
+    struct revoked r = {0};
+    create("nina", FLEET_OWNER, 0, token);
+    create("mike", FLEET_OWNER, 0, other);
+    memset(&fake_nodes, 0, sizeof fake_nodes);
+    fleet_set_nodes(fx->fleet, &fake_nodes, &fake_sessions);
+    fleet_revoke_token(fx->fleet, token, on_revoked, &r);
+    fleet_run_until(fx, r.calls);
+    assert_int_equal(fake_nodes.sent, 1);
+    assert_int_equal(fake_nodes.topic, NODES_TOKENS);
+    memcpy(message, fake_nodes.text, 33);
+    fleet_script("UPDATE access_token SET revoked_at = NULL"); /* as if this node had not done it */
+    assert_int_equal(check(fx, token).err, FLEET_OK);
+    assert_int_equal(check(fx, other).err, FLEET_OK);
+    nodes_receive_fn *hear = fake_nodes.receivers[NODES_TOKENS].fn;
+    hear(fake_nodes.receivers[NODES_TOKENS].ctx, 1, (uint8_t *)message, 33);
+    assert_false(is_cached(fx, token));
+    assert_true(is_cached(fx, other));
+    hear(fake_nodes.receivers[NODES_TOKENS].ctx, 1, (const uint8_t *)"?",
+         1); /* not understood: all of them */
+    assert_false(is_cached(fx, other));
+}
+
 static void test_expired_tokens(void **state)
 {
     struct fleet_fixture *fx = *state;
     char token[FLEET_TOKEN_TEXT_SIZE];
     create("nina", FLEET_OWNER, 1000, token);
     fleet_script("UPDATE access_token SET expires_at = now() - interval '1 s'");
+    struct checked c = check(fx, token);
+    assert_int_equal(c.err, FLEET_NOT_FOUND);
+    assert_true(c.is_known); /* whose it was is told, for the audit trail */
+    assert_string_equal(c.actor.user_name, "nina");
+    token[0] = token[0] == '0' ? '1' : '0';
+    assert_false(check(fx, token).is_known);
+}
+
+static void test_scopes_and_confinement(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char token[FLEET_TOKEN_TEXT_SIZE];
+    create("nina", FLEET_OWNER, 0, token);
+    assert_false(check(fx, token).actor.has_scopes);
+    assert_int_equal(check(fx, token).actor.confined_to, 0);
+    create("nina", FLEET_OWNER, 0, token); /* none of the cache's */
+    fleet_script("INSERT INTO product (id, slug, name, platform_id) VALUES (1700, 'p', 'p', 12);"
+                 "UPDATE access_token SET scopes = '{devices:list,*:get}', product_id = 1700");
+    struct checked c = check(fx, token);
+    assert_int_equal(c.err, FLEET_OK);
+    assert_true(c.actor.has_scopes);
+    assert_string_equal(c.actor.scopes, "devices:list *:get");
+    assert_int_equal(c.actor.confined_to, 1700);
+    create("nina", FLEET_OWNER, 0, token); /* without a single scope it may nothing, not all */
+    fleet_script("UPDATE access_token SET scopes = '{}'");
+    c = check(fx, token);
+    assert_true(c.actor.has_scopes);
+    assert_string_equal(c.actor.scopes, "");
+    create("nina", FLEET_OWNER, 0, token); /* a list that does not fit is no list */
+    fleet_script("UPDATE access_token SET scopes = ARRAY(SELECT 'a:' || n FROM generate_series(1, 1000) n)");
     assert_int_equal(check(fx, token).err, FLEET_NOT_FOUND);
+    fleet_script("DELETE FROM product WHERE id = 1700");
 }
 
 /* An answer is never kept beyond the life of the token, nor beyond its few seconds. */
@@ -255,7 +324,9 @@ int main(void)
         TEST(test_what_is_no_token),
         TEST(test_revoking_works_at_once),
         TEST(test_revoke_all_is_of_one_user),
+        TEST(test_other_nodes_hear_of_it),
         TEST(test_expired_tokens),
+        TEST(test_scopes_and_confinement),
         cmocka_unit_test(test_cache),
         TEST(test_list),
         TEST(test_the_current_token_is_always_listed),
