@@ -91,6 +91,7 @@ static const struct command_option device_list_options[] = {
     {.name = "name", .kind = OPTION_TEXT, .value = "NAME*", .help = "only names like this, or that begin so"},
     {.name = "requires-deep-update", .kind = OPTION_FLAG, .help = "only those that need a deep update"},
     {.name = "quarantined", .kind = OPTION_FLAG, .help = "only those in quarantine"},
+    {.name = "csv", .kind = OPTION_FLAG, .help = "all of them as CSV, without a limit"},
     LIMIT_OPTION,
     END,
 };

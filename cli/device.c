@@ -11,6 +11,7 @@
 #include "module_row.h"
 #include "page.h"
 #include "query.h"
+#include "rest.h"
 #include "text.h"
 
 #define LIMIT 1000
@@ -64,6 +65,21 @@ static enum cli_exit device_query(const struct cli *cli, struct query *q)
     return CLI_OK;
 }
 
+/* As it comes: of a large fleet nothing is kept. */
+static enum cli_exit print_csv(const struct cli *cli, const char *path)
+{
+    json_t *none;
+
+    if (call_has(cli->call, "limit") || cli->json)
+        return cli_fail(CLI_USAGE, "--csv goes with neither --json nor --limit");
+    enum cli_exit code =
+        cli_ask(cli, &(struct rest_request){.path = path, .accept = "text/csv", .into = stdout}, &none);
+    json_decref(none);
+    if (code == CLI_OK && fflush(stdout) != 0)
+        return cli_fail(CLI_REFUSED, "The output could not be written.");
+    return code;
+}
+
 enum cli_exit device_list_run(struct cli *cli)
 {
     static const struct grid_column columns[] = {{.title = "NAME", .shrinks = true},
@@ -80,6 +96,11 @@ enum cli_exit device_list_run(struct cli *cli)
 
     if (code != CLI_OK)
         return code;
+    if (call_has(cli->call, "csv")) {
+        code = print_csv(cli, q.path);
+        query_deinit(&q);
+        return code;
+    }
     grid = grid_new(columns, sizeof(columns) / sizeof(columns[0]));
     code = page_each(cli, &(struct page_list){.path = q.path, .limit = limit, .per_page = PER_PAGE}, add_row,
                      grid);

@@ -35,6 +35,7 @@
 #define DEADLINES_A_TURN 256 /* thousands can be due at once: the rest after what has come meanwhile */
 #define DRAIN_STEP_MS 20
 #define FILES_BESIDES 1200 /* other connections of people, and our own */
+#define BULK_CONNECTIONS 2 /* for statements over many devices */
 
 enum node_state { NODE_STARTING, NODE_SERVING, NODE_DRAINING, NODE_CLOSING };
 
@@ -48,7 +49,8 @@ struct node {
     struct metrics *metrics;
     struct loop_watch watch;
     struct server_key *key;
-    struct pg *pg;
+    struct pg *pg, *bulk;
+    struct metrics *bulk_metrics; /* shown to nobody */
     struct fleet *fleet;
     struct campaigns *campaigns;
     struct hooks *hooks;
@@ -240,10 +242,17 @@ static void on_pg_closed(void *arg)
     udp_close(n->udp, on_udp_closed, n);
 }
 
+static void on_bulk_closed(void *arg)
+{
+    struct node *n = arg;
+    n->bulk = NULL;
+    pg_close(n->pg, on_pg_closed, n);
+}
+
 static void on_campaigns_closed(void *arg)
 {
     struct node *n = arg;
-    pg_close(n->pg, on_pg_closed, n);
+    pg_close(n->bulk, on_bulk_closed, n);
 }
 
 static void on_hooks_closed(void *arg)
@@ -254,7 +263,6 @@ static void on_hooks_closed(void *arg)
 
 static void close_postgres(struct node *n)
 {
-    fleet_set_bulk(n->fleet, NULL);
     hooks_close(n->hooks, on_hooks_closed, n);
 }
 
@@ -564,14 +572,16 @@ static int start_rooms(struct node *n)
     struct devices_settings devices = {.offline_after_ms = (uint64_t)c->device_offline_after_s * 1000,
                                        .hello_timeout_ms = HELLO_TIMEOUT_MS};
     n->pg = pg_new(&n->loop, c->store_postgres, (int)c->store_pool_size, n->metrics);
+    n->bulk_metrics = metrics_new();
+    n->bulk = pg_new(&n->loop, c->store_postgres, BULK_CONNECTIONS, n->bulk_metrics);
     n->fleet = fleet_new(&n->loop, n->pg, &n->deadlines, n->metrics, &fleet);
+    fleet_set_bulk(n->fleet, n->bulk);
     n->devices = devices_new(&n->deadlines, fleet_device_ops(n->fleet), n->metrics, &devices);
     fleet_set_devices(n->fleet, n->devices);
     struct campaigns_settings campaigns = campaigns_settings(c);
     n->campaigns =
         campaigns_new(&n->loop, c->store_postgres, n->pg, n->fleet, &n->deadlines, n->metrics, &campaigns);
     make_hooks(n);
-    fleet_set_bulk(n->fleet, campaigns_bulk(n->campaigns));
     struct update_settings updates = update_settings(c);
     n->updates =
         update_engine_new(n->pg, n->fleet, n->devices, &n->deadlines, n->metrics, &updates, c->node_id);
@@ -616,6 +626,7 @@ static void finish(struct node *n)
     must(uv_loop_close(&n->loop) == 0);
     deadlines_deinit(&n->deadlines);
     metrics_free(n->metrics);
+    metrics_free(n->bulk_metrics);
 }
 
 /* Each connection of a person is a file: as many as the system allows this process. */

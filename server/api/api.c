@@ -18,6 +18,8 @@ static void count_answers(struct api *api)
     api->vanished =
         metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_vanished_total", NULL,
                     "Requests whose client was gone, or cut for slowness, before its answer was sent.");
+    api->stalled = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_streams_stalled_total", NULL,
+                               "Answers in pieces that were cut because their client read too slowly.");
 }
 
 /* NOLINTNEXTLINE(readability-function-size): everything the room borrows, given once */

@@ -1,7 +1,6 @@
 /* The devices of a campaign, what happens to them, and all of them in a file. */
 #include "api/handlers.h"
 
-#include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,13 +49,6 @@ void campaign_events_read(struct http_request *r)
 
 /* --- export: a slice at a time; X-Next-After is where the next begins --- */
 
-static bool wants_csv(const struct http_request *r)
-{
-    const char *accept = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Accept");
-
-    return accept != NULL && strstr(accept, "text/csv") != NULL;
-}
-
 /* In the request's scratch memory. */
 struct export
 {
@@ -86,7 +78,7 @@ void campaign_export_read(struct http_request *r)
     struct export *e = http_request_scratch(r, sizeof(*e));
     int64_t past = 0;
 
-    e->as_csv = wants_csv(r);
+    e->as_csv = http_request_accepts(r, "text/csv");
     if (!campaign_answer_read_number(r, "after", INT64_MAX, &past))
         return;
     e->has_head = e->as_csv && past == 0;

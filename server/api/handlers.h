@@ -5,6 +5,11 @@
 struct http_request;
 
 void devices_list(struct http_request *r); /* devices.c */
+void devices_of_product_list(struct http_request *r);
+
+void device_actions_order(struct http_request *r); /* device_actions.c */
+void device_actions_read(struct http_request *r);
+void device_actions_end(struct http_request *r);
 
 void device_read(struct http_request *r); /* device.c */
 void device_claim(struct http_request *r);

@@ -12,6 +12,7 @@
 
 #include "api/certificate.h"
 #include "api/http_request.h"
+#include "api/http_stream.h"
 #include "api/listener.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -220,6 +221,27 @@ void http_wake(struct http *h)
         uv_idle_start(&h->now, on_now);
 }
 
+/* libmicrohttpd reads the end and cleans up. */
+static void cut(struct MHD_Connection *connection)
+{
+    (void)shutdown(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                   SHUT_RDWR);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): nesting inside the list macro */
+static void cut_stalled_streams(struct http *h, uint64_t now_ms)
+{
+    struct http_request *r;
+
+    DL_FOREACH (h->requests, r) {
+        if (r->stream == NULL || !http_stream_is_stalled(r->stream, now_ms))
+            continue;
+        h->api->stalled->value++;
+        log_info("http.cut route=%s why=stalled", r->route->pattern);
+        cut(r->connection);
+    }
+}
+
 static void on_janitor(uv_timer_t *janitor)
 {
     struct http *h = janitor->data;
@@ -228,9 +250,9 @@ static void on_janitor(uv_timer_t *janitor)
     while (h->incomplete != NULL && now_ms - h->incomplete->since_ms > HTTP_RECEIVE_MS) {
         struct client *c = h->incomplete;
         client_done(h, c);
-        (void)shutdown(MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
-                       SHUT_RDWR); /* libmicrohttpd reads the end and cleans up */
+        cut(c->connection);
     }
+    cut_stalled_streams(h, now_ms);
 }
 
 static bool daemon_start(struct http *h, const struct stream_settings *streams, int fd)
@@ -333,7 +355,9 @@ static void on_drained(uv_timer_t *janitor)
 
     h->refusing = true; /* also what was pipelined behind a request that is answered below */
     DL_FOREACH (h->requests, r) {
-        if (r->suspended)
+        if (r->stream != NULL)
+            http_stream_cut(r->stream);
+        else if (r->suspended)
             http_request_abandon(r);
     }
     for (int i = 0; i < LAST_RUNS && h->requests != NULL; i++)

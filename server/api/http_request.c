@@ -9,6 +9,7 @@
 
 #include "api/authenticate.h"
 #include "api/http.h"
+#include "api/http_stream.h"
 #include "api/refused.h"
 #include "api/respond.h"
 #include "base/bytes.h"
@@ -111,6 +112,7 @@ struct http_request *http_request_new(struct api *api, struct MHD_Connection *co
     r->connection = connection;
     r->started_ms = clock_ms();
     read_client(r);
+    r->started_ns = uv_hrtime();
     if (strlen(method) < sizeof(r->method))
         memcpy(r->method, method, strlen(method) + 1);
     else
@@ -379,6 +381,7 @@ static void request_free(struct http_request *r)
         MHD_destroy_response(r->response);
     for (size_t i = 0; i < r->header_count; i++)
         free(r->headers[i].value);
+    http_stream_free(r->stream);
     if (r->scratch != NULL)
         bytes_wipe(r->scratch, r->scratch_bytes);
     free(r->scratch);
@@ -529,6 +532,24 @@ void http_request_cut(struct http_request *r)
     http_request_go_on(r);
 }
 
+void http_request_answer_stream(struct http_request *r, const char *content_type, struct http_stream *s,
+                                struct MHD_Response *response)
+{
+    must(r->state != HTTP_REQUEST_ABANDONED && r->stream == NULL);
+    r->stream = s;
+    answer(r, 200, content_type, response, NULL, 0);
+}
+
+void http_request_hold(struct http_request *r)
+{
+    suspend(r);
+}
+
+void http_request_resume(struct http_request *r)
+{
+    resume(r);
+}
+
 void http_request_abandon(struct http_request *r)
 {
     static const char text[] = "{\"ok\":false,\"error\":\"The server is shutting down.\"}";
@@ -538,6 +559,13 @@ void http_request_abandon(struct http_request *r)
     r->response = response_make(mem_string(text), sizeof(text) - 1);
     add_headers(r, r->response, "application/json; charset=utf-8");
     resume(r);
+}
+
+bool http_request_accepts(const struct http_request *r, const char *type)
+{
+    const char *accept = header(r, "Accept");
+
+    return accept != NULL && strstr(accept, type) != NULL;
 }
 
 const char *http_request_param(const struct http_request *r, const char *name)

@@ -25,10 +25,11 @@
 
 struct MHD_Connection;
 struct MHD_Response;
+struct http_stream;
 
 #define HTTP_REQUEST_METHOD_SIZE 12
 #define HTTP_REQUEST_TOKEN_MAX 128
-#define HTTP_REQUEST_HEADERS_MAX 4
+#define HTTP_REQUEST_HEADERS_MAX 8
 #define HTTP_REQUEST_DEVICE_SIZE 80 /* `PRODUCT/DEVICE` */
 /* A body over BODY_MAX_BYTES is read up to here, so that the client is there to hear the 413. */
 #define HTTP_REQUEST_DRAIN_BYTES 1048576u
@@ -78,7 +79,7 @@ struct http_request {
     struct client_address client;
     int product_id; /* of `:product` in the path, which the actor may ask this about; 0: the path has none */
     char device_text[HTTP_REQUEST_DEVICE_SIZE];
-    uint64_t started_ms;
+    uint64_t started_ms, started_ns;
     size_t file_max_bytes; /* of an upload; 0: it is none */
     struct form *form;     /* ours, of an upload while RECEIVING */
     struct form_file file; /* ours, of an upload that is received */
@@ -89,7 +90,8 @@ struct http_request {
     size_t header_count;
     struct MHD_Response *response; /* ours while ANSWERED */
     unsigned status;
-    void *scratch; /* ours, see http_request_scratch */
+    struct http_stream *stream; /* ours: what makes the answer's pieces; NULL unless it comes in pieces */
+    void *scratch;              /* ours, see http_request_scratch */
     size_t scratch_bytes;
     struct http_source source; /* over NULL: there is none */
     bool knows_chunks;         /* it speaks HTTP/1.1 */
@@ -166,5 +168,13 @@ void http_request_answer_source(struct http_request *r, const char *content_type
 void http_request_go_on(struct http_request *r); /* the source has something; not from inside fill */
 /* The client is not listened to and not spoken to any more; over follows. Not from inside fill. */
 void http_request_cut(struct http_request *r);
+/* For http_stream.c: 200 with a body that s makes; s is taken over. r is not ABANDONED. */
+void http_request_answer_stream(struct http_request *r, const char *content_type, struct http_stream *s,
+                                struct MHD_Response *response);
+void http_request_hold(struct http_request *r); /* nothing to send until http_request_resume */
+void http_request_resume(struct http_request *r);
+
+/* Its Accept header names this type. */
+bool http_request_accepts(const struct http_request *r, const char *type);
 
 #endif

@@ -28,7 +28,7 @@ struct api {
     bool signup_open;
     uint32_t token_expires_s;
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
-    struct metric *answers[API_STATUS_CLASSES], *vanished;
+    struct metric *answers[API_STATUS_CLASSES], *vanished, *stalled;
     void (*closed)(void *arg);
     void *closed_arg;
 };

@@ -26,11 +26,6 @@ struct campaigns *campaigns_new(uv_loop_t *loop, const char *conninfo, struct pg
     return c;
 }
 
-struct pg *campaigns_bulk(struct campaigns *c)
-{
-    return c->bulk;
-}
-
 void campaigns_reload(struct campaigns *c, const struct campaigns_settings *settings)
 {
     c->settings = *settings;

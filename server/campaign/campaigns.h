@@ -25,8 +25,6 @@ struct campaigns;
 struct campaigns *campaigns_new(uv_loop_t *loop, const char *conninfo, struct pg *pg, struct fleet *fleet,
                                 struct deadlines *deadlines, struct metrics *metrics,
                                 const struct campaigns_settings *settings);
-/* For others whose questions take long; until campaigns_close. */
-struct pg *campaigns_bulk(struct campaigns *c);
 void campaigns_reload(struct campaigns *c, const struct campaigns_settings *settings);
 void campaigns_start(struct campaigns *c);
 /* No tick begins any more; whoever waits for events is answered with none. */

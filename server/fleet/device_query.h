@@ -9,14 +9,33 @@
 
 enum fleet_tri { FLEET_ANY = -1, FLEET_NO = 0, FLEET_YES = 1 };
 
-struct fleet_filter {
-    enum fleet_tri requires_deep_update, connected, quarantined;
-    int platform_id, product_id;              /* -1 = any */
-    const char *name;                         /* NULL = any; exact, or a prefix when it ends in '*' */
-    uint64_t heard_before_ms, heard_after_ms; /* Unix ms; 0 = any */
-    uint32_t page, per_page;                  /* page from 1; per_page 0 = all */
+#define FLEET_PAGE_MAX 1000
+
+/* What a list is sorted by; devices that are equal there by their ids, in the same direction. */
+enum fleet_order {
+    FLEET_BY_HANDSHAKE, /* those never seen count as the oldest */
+    FLEET_BY_ID,
+    FLEET_BY_NAME,    /* byte by byte; those without as "" */
+    FLEET_BY_VERSION, /* of the firmware in its product; unknown counts as the lowest */
+    FLEET_BY_HEARD,   /* connected ones count as heard now */
+    FLEET_ORDER_COUNT
 };
-void fleet_filter_init(struct fleet_filter *filter); /* everything, all pages */
+
+struct fleet_filter {
+    enum fleet_tri requires_deep_update, connected, quarantined, development;
+    int platform_id, product_id, firmware_version; /* -1 = any */
+    int in_product;   /* the product that has imported it, whoever owns it; 0 = any of the actor's own */
+    int waits_for;    /* the product whose approval it waits for; 0 = any, as above */
+    const char *name; /* NULL = any; exact, or a prefix when it ends in '*' */
+    const char *id_part, *name_part, *serial_part; /* NULL = any; somewhere in it, in either case */
+    const char *groups;                            /* NULL = any; `a,b`: in one of these */
+    uint64_t heard_before_ms, heard_after_ms;      /* Unix ms; 0 = any */
+    enum fleet_order order;
+    bool ascending;
+    uint32_t page, per_page; /* from 1; per_page at most FLEET_PAGE_MAX */
+    const char *cursor;      /* NULL, or `next` of an earlier page: begins behind it, whatever page says */
+};
+void fleet_filter_init(struct fleet_filter *filter); /* everything, the first FLEET_PAGE_MAX of it */
 
 struct fleet_name_type {
     const char *name, *type; /* type `int32` `double` `string` `bool` */
@@ -52,13 +71,40 @@ struct fleet_device {
     const char *deep_update_reason; /* sentence of the rule that asks for it, NULL = none */
 };
 
-/* total: how many devices the filter lets through; counted up to FLEET_COUNT_MAX beyond the page, more are
- * not counted. */
-#define FLEET_COUNT_MAX 1000
-typedef void fleet_devices_fn(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count,
-                              uint64_t total);
+struct fleet_page {
+    const struct fleet_device *rows;
+    size_t count;
+    uint64_t total;      /* how many devices the filter lets through */
+    uint64_t counted_ms; /* 0: exact, of the same moment as the rows; else Unix ms: when it was */
+    const char *next;    /* cursor of what follows; NULL: there is nothing */
+};
+/* page: valid when err is FLEET_OK. FLEET_INVALID: the cursor is none. */
+typedef void fleet_devices_fn(void *arg, enum fleet_err err, const struct fleet_page *page);
+/* Pages that follow each other are read from where the one before ended, as long as they are asked for with
+ * the same token within FLEET_WALK_MS: a device that does not change is in exactly one of them, whatever
+ * comes and goes meanwhile. A page that is jumped to lies where it was when the list was last measured. */
+#define FLEET_WALK_MS 600000
 void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const struct fleet_filter *filter,
                         fleet_devices_fn *done, void *arg);
+
+/* All devices that fit, in slices of at most FLEET_SLICE_MAX, without holding a transaction. Up to
+ * FLEET_SNAPSHOT_MAX are those that fitted at the beginning, in the order of the list; more come in the order
+ * of their ids, each of those that stay exactly once. */
+#define FLEET_SLICE_MAX 250
+#define FLEET_SNAPSHOT_MAX 10000
+struct device_export;
+/* rows: of this slice; last: none will follow. */
+typedef void fleet_slice_fn(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count,
+                            bool last);
+/* filter: copied; its page and cursor mean nothing. */
+struct device_export *fleet_export_devices(struct fleet *f, const struct fleet_actor *actor,
+                                           const struct fleet_filter *filter);
+/* One at a time, and none after the last. */
+void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg);
+/* How many there are; after the first slice. -1: that is not known. */
+int64_t fleet_export_total(const struct device_export *e);
+void fleet_export_free(
+    struct device_export *e); /* also while a slice is under way: done does not come then */
 
 typedef void fleet_device_fn(void *arg, enum fleet_err err, const struct fleet_device *device);
 /* which: 24 hex digits, or a name (ids win over names); behind `PRODUCT/`, a product's id, a device of that

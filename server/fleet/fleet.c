@@ -13,6 +13,8 @@
 #include "fleet/admission.h"
 #include "fleet/attempts.h"
 #include "fleet/attendance.h"
+#include "fleet/device_action.h"
+#include "fleet/device_list.h"
 #include "fleet/event_queue.h"
 #include "fleet/event_tail.h"
 #include "fleet/firmware_cache.h"
@@ -67,7 +69,7 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
 {
     struct fleet *f = mem_alloc(sizeof *f);
     f->loop = loop;
-    f->pg = pg;
+    f->pg = f->bulk = pg;
     f->deadlines = deadlines;
     f->settings = *settings;
     f->below = (struct fleet_below){.revoke = end_session,
@@ -106,6 +108,8 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     f->passwords = password_queue_new(loop, metrics);
     f->refusals = refusals_new(f, metrics);
     f->account_sweep = account_sweep_new(f, metrics);
+    f->lists = device_lists_new(f, metrics);
+    f->actions = device_actions_new(f, metrics);
     return f;
 }
 
@@ -129,6 +133,8 @@ void fleet_free(struct fleet *f)
     password_queue_free(f->passwords);
     refusals_free(f->refusals);
     account_sweep_free(f->account_sweep);
+    device_lists_free(f->lists);
+    device_actions_free(f->actions);
     free(f);
 }
 
@@ -150,11 +156,6 @@ void fleet_set_devices(struct fleet *f, struct devices *devices)
     reach_set_devices(f->reach, devices);
 }
 
-void fleet_set_bulk(struct fleet *f, struct pg *bulk)
-{
-    f->bulk = bulk;
-}
-
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions)
 {
     f->nodes = nodes;
@@ -162,6 +163,11 @@ void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store 
     reach_set_nodes(f->reach, nodes, sessions);
     relay_set_nodes(f->relay, nodes);
     token_news_set_nodes(f, nodes);
+}
+
+void fleet_set_bulk(struct fleet *f, struct pg *bulk)
+{
+    f->bulk = bulk;
 }
 
 struct nodes *fleet_nodes(const struct fleet *f)
@@ -243,6 +249,7 @@ static void on_started(void *arg, enum pg_err err, const struct pg_result *resul
     attendance_wake(f->attendance);
     retention_start(f->retention);
     account_sweep_start(f->account_sweep);
+    device_actions_start(f->actions);
 }
 
 static void on_restart(struct deadline *restart, uint64_t now_ms)
@@ -283,6 +290,7 @@ static void finish_drain(struct fleet *f)
     password_queue_stop(f->passwords);
     refusals_stop(f->refusals);
     account_sweep_stop(f->account_sweep);
+    device_actions_stop(f->actions);
     done(arg);
 }
 

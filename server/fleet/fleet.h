@@ -42,7 +42,8 @@ void fleet_set_devices(struct fleet *f, struct devices *devices);
 /* Set once, before fleet_start, when there is a Redis: devices are reached on other nodes too. Both are freed
  * after fleet_drain is done and before fleet_free, with every callback of theirs. */
 void fleet_set_nodes(struct fleet *f, struct nodes *nodes, struct session_store *sessions);
-/* Where questions go that take longer than a device should wait; NULL: to the same connections as all. */
+/* Set once, before fleet_start: connections of their own for statements over many devices, which would hold
+ * up what is sent behind them. Closed before pg. Without them pg serves. */
 void fleet_set_bulk(struct fleet *f, struct pg *bulk);
 struct nodes *fleet_nodes(const struct fleet *f); /* NULL without Redis */
 uint32_t fleet_node_id(const struct fleet *f);

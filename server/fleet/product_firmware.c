@@ -51,12 +51,6 @@ static const struct pg_statement find_binary = {
     .params = 2,
 };
 
-/* Counting the devices of a product takes long where there are very many. */
-static struct pg *bulk(const struct fleet *f)
-{
-    return f->bulk ? f->bulk : f->pg;
-}
-
 struct answer_wait {
     product_firmware_fn *done;
     void *arg;
@@ -92,7 +86,7 @@ static void on_answer(void *arg, enum pg_err err, const struct pg_result *result
 void fleet_list_product_firmware(struct fleet *f, int product_id, product_firmware_fn *done, void *arg)
 {
     struct fleet_number product;
-    pg_exec(bulk(f), &list_firmware, (struct pg_param[]){fleet_int(&product, product_id)},
+    pg_exec(f->bulk, &list_firmware, (struct pg_param[]){fleet_int(&product, product_id)},
             fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
 }
 
@@ -101,7 +95,7 @@ void fleet_get_product_firmware(struct fleet *f, int product_id, int version, pr
 {
     struct fleet_number product, which;
     struct pg_param params[] = {fleet_int(&product, product_id), fleet_int(&which, version)};
-    pg_exec(bulk(f), &get_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
+    pg_exec(f->bulk, &get_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer, wait_new(done, arg));
 }
 
 void fleet_edit_product_firmware(struct fleet *f, const struct fleet_actor *actor,
@@ -169,7 +163,7 @@ void fleet_preview_product_firmware(struct fleet *f, const struct product_firmwa
     struct sql_array names;
     struct pg_param params[] = {fleet_int(&product, release->product_id), fleet_int(&which, release->version),
                                 pg_text(names_of(&names, release))};
-    pg_exec(bulk(f), &preview_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer,
+    pg_exec(f->bulk, &preview_firmware, params, fleet_patience_ms(f), PG_RETRY, on_answer,
             wait_new(done, arg));
     sql_array_deinit(&names);
 }

@@ -119,7 +119,7 @@ static void on_round(struct deadline *next, uint64_t now_ms)
 {
     struct retention *r = (struct retention *)((char *)next - offsetof(struct retention, next));
     (void)now_ms;
-    pg_exec(r->f->pg, &count_devices, NULL, TIMEOUT_MS, PG_RETRY, on_counted, r);
+    pg_exec(r->f->bulk, &count_devices, NULL, TIMEOUT_MS, PG_RETRY, on_counted, r);
 }
 
 struct retention *retention_new(struct fleet *f, struct metrics *metrics)

@@ -34,11 +34,13 @@ struct planner;
 struct password_queue;
 struct refusals;
 struct account_sweep;
+struct device_lists;
+struct device_actions;
 
 struct fleet {
     uv_loop_t *loop;             /* borrowed */
     struct pg *pg;               /* borrowed: closed before this is freed */
-    struct pg *bulk;             /* borrowed: for what takes long; NULL: pg */
+    struct pg *bulk;             /* borrowed: pg itself, or connections for what takes long */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct devices *devices;     /* borrowed, NULL until fleet_set_devices */
     struct nodes *nodes;         /* borrowed, NULL without Redis, as sessions */
@@ -63,6 +65,8 @@ struct fleet {
     struct password_queue *passwords;
     struct refusals *refusals;
     struct account_sweep *account_sweep;
+    struct device_lists *lists;
+    struct device_actions *actions;
     struct firmware_upload *uploads; /* being looked at on a thread */
     size_t held_count;               /* Hellos and describes whose verdict is not given yet */
     bool stopped;                    /* drained: Postgres is not asked any more */

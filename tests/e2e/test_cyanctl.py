@@ -1,5 +1,6 @@
 """cyanctl against a real server: what it shows, what it keeps, and the one line and exit code of everything that goes wrong."""
 
+import csv
 import http.server
 import json
 import os
@@ -173,6 +174,9 @@ def test_devices_are_listed_for_people_and_for_scripts(server, ctl):
     assert ctl.json("device", "list", "--offline") == []
     assert "No device" in ctl.ok("device", "list", "--offline")
     assert ctl.ok("device", "list", "--offline", "--quiet") == ""
+    table = list(csv.DictReader(ctl.ok("device", "list", "--csv", "--platform", "argon").splitlines()))
+    assert [(row["id"], row["name"], row["connected"]) for row in table] == [(server.argon, "garage", "true")]
+    ctl.refused(USAGE, "device", "list", "--csv", "--json")
     ctl.refused(USAGE, "device", "list", "--platform", "toaster", says="toaster")
     ctl.refused(USAGE, "device", "list", "--online", "--offline")
 

@@ -30,6 +30,8 @@ struct pending {
     struct fleet_actor actor;
     bool with_history;
     fleet_devices_fn *on_devices;
+    fleet_slice_fn *on_slice;
+    struct device_export *export;
     fleet_device_fn *on_device;
     fleet_modules_fn *on_modules;
     fleet_change_fn *on_change;
@@ -50,6 +52,10 @@ struct fleet {
     enum fleet_err change_err; /* of the next change */
     struct fleet_filter filter;
     uint64_t total; /* 0: one */
+    /* of an export: how many devices, each a slice; freed; Postgres is away when so many are left, 0 = never
+     */
+    unsigned slices, slices_away;
+    atomic_uint exports_freed;
     char filter_name[64], name[80], notes[80], revoked[140];
     struct fleet_key key;
     int product_id;
@@ -149,7 +155,30 @@ static void deliver_devices(struct fleet *f, const struct pending *p)
     struct fleet_device d = fake_device();
     bool away = atomic_load(&f->away);
 
-    p->on_devices(p->arg, away ? FLEET_AWAY : FLEET_OK, &d, away ? 0 : 1, f->total ? f->total : 1);
+    struct fleet_page page = {.rows = &d,
+                              .count = 1,
+                              .total = f->total ? f->total : 1,
+                              .counted_ms = f->total ? 1404342900409 : 0,
+                              .next = f->total ? CORE_ID "31" : NULL};
+
+    p->on_devices(p->arg, away ? FLEET_AWAY : FLEET_OK, &page);
+}
+struct device_export {
+    struct fleet *f;
+    struct pending *asked; /* NULL: nothing is under way */
+};
+static void deliver_nothing(struct fleet *f, const struct pending *p)
+{
+    (void)f, (void)p;
+}
+static void deliver_slice(struct fleet *f, const struct pending *p)
+{
+    struct fleet_device d = fake_device();
+    bool away = atomic_load(&f->away) || (f->slices_away != 0 && f->slices == f->slices_away);
+
+    p->export->asked = NULL;
+    f->slices = away ? 0 : f->slices - 1;
+    p->on_slice(p->arg, away ? FLEET_AWAY : FLEET_OK, &d, away ? 0 : 1, f->slices == 0);
 }
 static void deliver_device(struct fleet *f, const struct pending *p)
 {
@@ -248,15 +277,6 @@ const char *fleet_role_name(enum fleet_role role)
 
     return names[role];
 }
-void fleet_filter_init(struct fleet_filter *filter)
-{
-    *filter = (struct fleet_filter){.requires_deep_update = FLEET_ANY,
-                                    .connected = FLEET_ANY,
-                                    .quarantined = FLEET_ANY,
-                                    .platform_id = -1,
-                                    .product_id = -1,
-                                    .page = 1};
-}
 void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const struct fleet_filter *filter,
                         fleet_devices_fn *done, void *arg)
 {
@@ -264,6 +284,34 @@ void fleet_list_devices(struct fleet *f, const struct fleet_actor *actor, const 
     f->filter = *filter;
     snprintf(f->filter_name, sizeof(f->filter_name), "%s", filter->name != NULL ? filter->name : "");
     pending_new(f, deliver_devices, arg)->on_devices = done;
+}
+struct device_export *fleet_export_devices(struct fleet *f, const struct fleet_actor *actor,
+                                           const struct fleet_filter *filter)
+{
+    struct device_export *e = mem_alloc(sizeof(*e));
+
+    (void)actor;
+    e->f = f;
+    f->filter = *filter;
+    f->slices = f->total ? (unsigned)f->total : 1;
+    return e;
+}
+int64_t fleet_export_total(const struct device_export *e)
+{
+    return e->f->total ? -1 : 1;
+}
+void fleet_export_next(struct device_export *e, fleet_slice_fn *done, void *arg)
+{
+    e->asked = pending_new(e->f, deliver_slice, arg);
+    e->asked->on_slice = done;
+    e->asked->export = e;
+}
+void fleet_export_free(struct device_export *e)
+{
+    e->f->exports_freed++;
+    if (e->asked != NULL)
+        e->asked->deliver = deliver_nothing;
+    free(e);
 }
 void fleet_get_device(struct fleet *f, const struct fleet_actor *actor, const char *which,
                       fleet_device_fn *done, void *arg)

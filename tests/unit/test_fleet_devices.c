@@ -5,26 +5,31 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/mem.h"
 #include "fleet/device_list.h"
 
 struct listed {
     int calls;
     enum fleet_err err;
     size_t count;
-    uint64_t total;
+    uint64_t total, counted_ms;
     unsigned numbers[50];
+    char next[200];
 };
 
-static void on_list(void *arg, enum fleet_err err, const struct fleet_device *rows, size_t count,
-                    uint64_t total)
+static void on_list(void *arg, enum fleet_err err, const struct fleet_page *page)
 {
     struct listed *l = arg;
     l->calls++;
     l->err = err;
-    l->count = count;
-    l->total = total;
-    for (size_t i = 0; i < count && i < 50; i++)
-        l->numbers[i] = be32_load(rows[i].id.bytes + 8);
+    if (err != FLEET_OK)
+        return;
+    l->count = page->count;
+    l->total = page->total;
+    l->counted_ms = page->counted_ms;
+    snprintf(l->next, sizeof l->next, "%s", page->next ? page->next : "");
+    for (size_t i = 0; i < page->count && i < 50; i++)
+        l->numbers[i] = be32_load(page->rows[i].id.bytes + 8);
 }
 
 static struct listed list(struct fleet_fixture *fx, const struct fleet_actor *who,
@@ -67,11 +72,11 @@ static void test_list_order_and_pages(void **state)
     struct listed all = list(fx, &fx->admin, &filter);
     assert_int_equal(all.count, 30);
     assert_int_equal(all.total, 30);
-    assert_int_equal(all.numbers[0], 8); /* the same time: by id */
-    assert_int_equal(all.numbers[1], 9);
+    assert_int_equal(all.numbers[0], 9); /* the same time: by id */
+    assert_int_equal(all.numbers[1], 8);
     assert_int_equal(all.numbers[2], 3);
-    assert_int_equal(all.numbers[28], 1); /* never seen: last, by id */
-    assert_int_equal(all.numbers[29], 2);
+    assert_int_equal(all.numbers[28], 2); /* never seen: last, by id */
+    assert_int_equal(all.numbers[29], 1);
     filter.per_page = 7;
     unsigned at = 0;
     for (filter.page = 1; filter.page <= 6; filter.page++) {
@@ -168,55 +173,166 @@ static void test_hostile_names_find_nothing(void **state)
     assert_string_equal(fleet_sql("SELECT notes FROM device WHERE name = 'dev_1'"), "dev_1' --");
 }
 
-/* A page of any list the API offers is read from an index in list order, without sorting the fleet. */
+/* Every plan of a page of a list: it is read from an index in list order, and nothing but the page is sorted.
+ */
+static void check_plan(const struct fleet_actor *who, const struct fleet_filter *filter, const char *index)
+{
+    struct device_filter_params p;
+    struct pg_param params[DEVICE_LIST_PARAMS];
+    struct pg_result *plan;
+    char why[200], wanted[100];
+    bool indexed = false;
+    struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
+    char *sql = mem_printf("EXPLAIN %s", device_list_page(filter->order, filter->ascending)->sql);
+    assert_true(device_filter_fill(&p, who, filter));
+    memcpy(params, p.params, sizeof p.params);
+    params[DEVICE_FILTER_PARAMS] = params[DEVICE_FILTER_PARAMS + 1] = pg_text(NULL);
+    params[DEVICE_FILTER_PARAMS + 2] = pg_text("100");
+    params[DEVICE_FILTER_PARAMS + 3] = params[DEVICE_FILTER_PARAMS + 4] = pg_text("0");
+    if (pg_sync_exec(s, sql, params, DEVICE_LIST_PARAMS, &plan, why, sizeof why) != 0)
+        fail_msg("%s", why);
+    snprintf(wanted, sizeof wanted, " using %s on device d", index);
+    for (int row = 0; row < pg_rows(plan); row++)
+        indexed |= strstr(pg_value(plan, row, 0), wanted) != NULL;
+    for (int row = 0; !indexed && row < pg_rows(plan); row++)
+        print_message("%s\n", pg_value(plan, row, 0));
+    assert_true(indexed);
+    pg_sync_free(plan);
+    pg_sync_close(s);
+    free(sql);
+}
+
 static void test_a_page_is_read_from_an_index(void **state)
 {
     struct fleet_fixture *fx = *state;
-    struct fleet_filter filters[6];
-    const struct fleet_actor *who[6] = {&fx->admin, &fx->owner, &fx->admin,
-                                        &fx->admin, &fx->admin, &fx->admin};
-    static const char *const indexes[6] = {
-        "device_list",        "device_list_owner", "device_list_deep_update",
-        "device_list_online", "device_list",       "device_list_quarantined"};
+    struct fleet_filter f;
+    static const char *const of_product[FLEET_ORDER_COUNT] = {[FLEET_BY_HANDSHAKE] = "device_in_product",
+                                                              [FLEET_BY_ID] = "device_pkey",
+                                                              [FLEET_BY_NAME] = "device_list_name",
+                                                              [FLEET_BY_VERSION] =
+                                                                  "device_in_product_version",
+                                                              [FLEET_BY_HEARD] = "device_in_product_heard"};
     fill(fx, 20000);
-    fleet_script("UPDATE device SET quarantined = true WHERE name IN ('dev_1', 'dev_5'); ANALYZE device");
-    for (int i = 0; i < 6; i++) {
-        fleet_filter_init(&filters[i]);
-        filters[i].per_page = 100;
-    }
-    filters[2].requires_deep_update = FLEET_YES;
-    filters[3].connected = FLEET_YES;
-    filters[4].product_id = 2;
-    filters[5].quarantined = FLEET_YES;
-    for (int i = 0; i < 6; i++) {
-        struct device_list_params p;
-        struct pg_result *plan;
-        char why[200], *sql = malloc(8192);
-        bool indexed = false;
-        struct pg_sync *s = pg_sync_open(fleet_postgres.conninfo, why, sizeof why);
-        device_list_fill(&p, who[i], &filters[i]);
-        snprintf(sql, 8192, "EXPLAIN %s", device_list_statement.sql);
-        if (pg_sync_exec(s, sql, p.params, DEVICE_LIST_PARAMS, &plan, why, sizeof why) != 0)
-            fail_msg("%s", why);
-        char wanted[64];
-        snprintf(wanted, sizeof wanted, "Index Scan using %s on device d", indexes[i]);
-        for (int row = 0; row < pg_rows(plan); row++) {
-            const char *line = pg_value(plan, row, 0);
-            indexed |= strstr(line, wanted) != NULL;
-            if (strstr(line, "Sort  (") || strstr(line, "  Sort Key"))
-                fail_msg("filter %d is sorted: %s", i, line);
+    fleet_script(
+        "INSERT INTO product (id, slug, name, platform_id) VALUES (1000, 'p', 'p', 12);"
+        "UPDATE device SET quarantined = true WHERE name IN ('dev_1', 'dev_5');"
+        "UPDATE device SET in_product = 1000, product_version = 3 WHERE product_id = 1; ANALYZE device");
+    fleet_filter_init(&f);
+    check_plan(&fx->admin, &f, "device_list");
+    check_plan(&fx->owner, &f, "device_list_owner");
+    f.requires_deep_update = FLEET_YES;
+    check_plan(&fx->admin, &f, "device_list_deep_update");
+    fleet_filter_init(&f);
+    f.connected = FLEET_YES;
+    check_plan(&fx->admin, &f, "device_list_online");
+    fleet_filter_init(&f);
+    f.quarantined = FLEET_YES;
+    check_plan(&fx->admin, &f, "device_list_quarantined");
+    fleet_filter_init(&f);
+    f.in_product = 1000;
+    for (f.order = 0; f.order < FLEET_ORDER_COUNT; f.order++)
+        for (int up = 0; up < 2; up++) {
+            f.ascending = up;
+            check_plan(&fx->admin, &f, of_product[f.order]);
         }
-        if (!indexed)
-            for (int row = 0; row < pg_rows(plan); row++)
-                print_message("%s\n", pg_value(plan, row, 0));
-        assert_true(indexed);
-        pg_sync_free(plan);
-        pg_sync_close(s);
-        free(sql);
+}
+
+/* A list too long to be counted each time: every page of it, and where a page that is jumped to lies. */
+static void test_a_long_list(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_filter f;
+    fill(fx, 20000);
+    fleet_filter_init(&f);
+    f.per_page = 40;
+    f.page = 300;
+    struct listed l = list(fx, &fx->admin, &f);
+    assert_int_equal(l.total, 20000);
+    assert_true(l.counted_ms > 0);
+    assert_int_equal(l.numbers[0], 299 * 40 + 1);
+    assert_int_equal(l.numbers[39], 300 * 40);
+    f.page = 500;
+    assert_int_equal(list(fx, &fx->admin, &f).numbers[39], 20000);
+    f.page = 501;
+    l = list(fx, &fx->admin, &f);
+    assert_int_equal(l.count, 0);
+    assert_int_equal(l.total, 20000);
+    f.requires_deep_update = FLEET_YES; /* a short one is counted */
+    f.page = 5;
+    l = list(fx, &fx->admin, &f);
+    assert_int_equal(l.total, 200);
+    assert_int_equal(l.counted_ms, 0);
+    assert_int_equal(l.numbers[39], 19907);
+    fleet_script("DELETE FROM device WHERE name = 'dev_7'");
+    assert_int_equal(list(fx, &fx->admin, &f).total, 199);
+}
+
+/* Between two pages devices go, and come back at the top: those that stay are in one page each. */
+static void test_a_walk_neither_repeats_nor_drops(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_filter f;
+    unsigned seen[401] = {0};
+    fill(fx, 400);
+    fleet_filter_init(&f);
+    f.per_page = 20;
+    for (f.page = 1;; f.page++) {
+        char sql[300];
+        struct listed l = list(fx, &fx->admin, &f);
+        for (size_t i = 0; i < l.count; i++)
+            seen[l.numbers[i]]++;
+        if (l.count == 0)
+            break;
+        snprintf(sql, sizeof sql,
+                 "DELETE FROM device WHERE name = 'dev_%u'; UPDATE device SET last_handshake = now() WHERE "
+                 "name = 'dev_%u'",
+                 7 * f.page, 11 * f.page + 200);
+        fleet_script(sql);
     }
-    struct listed l = list(fx, &fx->admin, &filters[0]);
-    assert_int_equal(l.count, 100);
-    assert_int_equal(l.total, 100 + FLEET_COUNT_MAX); /* not counted further */
+    for (unsigned i = 1; i <= 400; i++)
+        if ((i % 7 || i > 7 * f.page) && (i < 200 || (i - 200) % 11))
+            assert_int_equal(seen[i], 1);
+    assert_true(seen[400] == 1);
+}
+
+static void test_cursors(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct fleet_filter f;
+    char cursor[200];
+    static const char *const wrong[] = {"",
+                                        "x",
+                                        "e00fce6800000000000000",
+                                        "e00fce680000000000000000",
+                                        "e00fce68000000000000000061",
+                                        "e00fce6800000000000000000a"};
+    fill(fx, 50);
+    fleet_script("UPDATE device SET name = NULL WHERE name IN ('dev_3', 'dev_4', 'dev_5')");
+    for (int order = 0; order < FLEET_ORDER_COUNT; order++)
+        for (int up = 0; up < 2; up++) {
+            fleet_filter_init(&f);
+            f.order = (enum fleet_order)order;
+            f.ascending = up;
+            struct listed all = list(fx, &fx->admin, &f);
+            size_t at = 0;
+            f.per_page = 9;
+            do {
+                struct listed l = list(fx, &fx->admin, &f);
+                for (size_t i = 0; i < l.count; i++)
+                    assert_int_equal(l.numbers[i], all.numbers[at++]);
+                snprintf(cursor, sizeof cursor, "%s", l.next);
+                f.cursor = cursor;
+            } while (*cursor);
+            assert_int_equal(at, 50);
+        }
+    fleet_filter_init(&f);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct listed l = {0};
+        f.cursor = wrong[i];
+        fleet_list_devices(fx->fleet, &fx->admin, &f, on_list, &l);
+        fleet_run_until(fx, l.calls);
+        assert_int_equal(l.err, FLEET_INVALID);
+    }
 }
 
 static struct fleet_answer update(struct fleet_fixture *fx, const struct fleet_actor *who, const char *which,
@@ -421,6 +537,9 @@ int main(void)
         TEST(test_filters),
         TEST(test_hostile_names_find_nothing),
         TEST(test_a_page_is_read_from_an_index),
+        TEST(test_a_long_list),
+        TEST(test_a_walk_neither_repeats_nor_drops),
+        TEST(test_cursors),
         TEST(test_names_are_unique_per_owner),
         TEST(test_names_that_meet_in_a_claim),
         TEST(test_owners_see_their_own),
