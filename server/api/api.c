@@ -4,6 +4,7 @@
 
 #include "api/http.h"
 #include "api/room.h"
+#include "api/streams.h"
 #include "base/mem.h"
 
 static void count_answers(struct api *api)
@@ -47,6 +48,7 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
         free(api);
         return NULL;
     }
+    api->streams = streams_new(loop, api, &settings->streams);
     return api;
 }
 
@@ -72,7 +74,7 @@ uint16_t api_port(const struct api *api)
     return http_port(api->http);
 }
 
-static void on_http_closed(void *arg)
+static void on_streams_closed(void *arg)
 {
     struct api *api = arg;
     void (*closed)(void *) = api->closed;
@@ -83,9 +85,17 @@ static void on_http_closed(void *arg)
     closed(closed_arg);
 }
 
+static void on_http_closed(void *arg)
+{
+    struct api *api = arg;
+
+    streams_close(api->streams, on_streams_closed, api);
+}
+
 void api_close(struct api *api, void (*closed)(void *arg), void *arg)
 {
     api->closed = closed;
     api->closed_arg = arg;
+    streams_stop(api->streams);
     http_close(api->http, on_http_closed, api);
 }
