@@ -79,6 +79,14 @@ END $$;
 CREATE TRIGGER event_insert_deliver AFTER INSERT ON event REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION on_event_insert_deliver();
 
+-- The server's own events are for webhooks too: of these some are stored only when somebody would hear of them.
+CREATE OR REPLACE FUNCTION wants_system_events() RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM event_reader WHERE until > now())
+        OR EXISTS (SELECT FROM webhook w
+                    WHERE w.disabled IS NULL AND (starts_with('spark/', w.event) OR starts_with('particle/', w.event)
+                                                  OR starts_with(w.event, 'spark/') OR starts_with(w.event, 'particle/')))
+$$;
+
 CREATE FUNCTION on_webhook_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM webhook_delivery WHERE webhook_id = OLD.id AND state = 'waiting';

@@ -34,11 +34,12 @@ struct config {
     uint32_t coap_share_port; /* 0 or 1 */
     uint32_t device_offline_after_s;
     enum config_unknown devices_unknown;
-    uint32_t events_keep_s;
+    uint32_t events_data_max, events_keep_s, events_name_max;
     uint32_t handshake_max_in_flight, handshake_per_source, handshake_timeout_s;
     char *http_bind;
     uint32_t http_port;
     uint32_t http_rate_logins, http_rate_per_address, http_rate_per_token;
+    uint32_t http_stream_keepalive_s, http_stream_lag_kib, http_streams, http_streams_per_address;
     char *http_tls_cert, *http_tls_key;
     char *http_trusted_proxy; /* "": none */
     char *keys_ca_file, *keys_dir;

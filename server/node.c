@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -33,6 +34,7 @@
 #define DRAIN_MAX_MS 3000
 #define DEADLINES_A_TURN 256 /* thousands can be due at once: the rest after what has come meanwhile */
 #define DRAIN_STEP_MS 20
+#define FILES_BESIDES 1200 /* other connections of people, and our own */
 #define BULK_CONNECTIONS 2 /* for statements over many devices */
 
 enum node_state { NODE_STARTING, NODE_SERVING, NODE_DRAINING, NODE_CLOSING };
@@ -104,6 +106,8 @@ static struct fleet_settings fleet_settings(const struct config *c)
         .events_keep_s = c->events_keep_s,
         .claim_code_valid_ms = (uint64_t)c->claims_code_valid_s * 1000,
         .transfer_valid_ms = (uint64_t)c->claims_transfer_valid_s * 1000,
+        .event_name_max = c->events_name_max,
+        .event_data_max = c->events_data_max,
         .update_events_keep_s = c->update_events_keep_s,
         .node_id = c->node_id,
         .release_needs_proof = c->product_release_needs_proof != 0,
@@ -121,6 +125,10 @@ static struct api_settings api_settings(const struct config *c)
         .port = (uint16_t)c->http_port,
         .tls_cert = c->http_tls_cert,
         .tls_key = c->http_tls_key,
+        .streams = {.most = c->http_streams,
+                    .per_address = c->http_streams_per_address,
+                    .lag_bytes = c->http_stream_lag_kib * 1024,
+                    .keepalive_ms = c->http_stream_keepalive_s * 1000},
         .trusted_proxy = c->http_trusted_proxy,
         .limits = {.per_token = c->http_rate_per_token,
                    .per_address = c->http_rate_per_address,
@@ -623,11 +631,25 @@ static void finish(struct node *n)
     metrics_free(n->bulk_metrics);
 }
 
+/* Each connection of a person is a file: as many as the system allows this process. */
+static void allow_files(const struct config *c)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < c->http_streams + FILES_BESIDES)
+        log_warn("start.few_files allowed=%ju why=\"http.streams %u needs more\"", (uintmax_t)limit.rlim_max,
+                 c->http_streams);
+}
+
 int node_run(struct config *config)
 {
     struct node n = {.config = config, .started_ms = clock_ms(), .state = NODE_STARTING};
     log_set_level(config->log_level);
     (void)signal(SIGPIPE, SIG_IGN);
+    allow_files(config);
     if (check_schema(config) != 0 || load_key(&n) != 0)
         return 1;
     deadlines_init(&n.deadlines);

@@ -19,7 +19,7 @@ from harness.swarm import Swarm  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def programs_are_built():
-    for program in (paths.CYAND, paths.SWARM, paths.CYANCTL):
+    for program in (paths.CYAND, paths.SWARM, paths.CYANCTL, paths.READERS):
         assert program.exists(), f"{program} is missing: build first, or set CYAN_BUILD_DIR"
 
 

@@ -5,6 +5,7 @@
 #include "api/http.h"
 #include "api/openapi.h"
 #include "api/room.h"
+#include "api/streams.h"
 #include "base/mem.h"
 
 static void count_answers(struct api *api)
@@ -52,6 +53,7 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
         free(api);
         return NULL;
     }
+    api->streams = streams_new(loop, api, &settings->streams);
     return api;
 }
 
@@ -77,7 +79,7 @@ uint16_t api_port(const struct api *api)
     return http_port(api->http);
 }
 
-static void on_http_closed(void *arg)
+static void on_streams_closed(void *arg)
 {
     struct api *api = arg;
     void (*closed)(void *) = api->closed;
@@ -89,9 +91,17 @@ static void on_http_closed(void *arg)
     closed(closed_arg);
 }
 
+static void on_http_closed(void *arg)
+{
+    struct api *api = arg;
+
+    streams_close(api->streams, on_streams_closed, api);
+}
+
 void api_close(struct api *api, void (*closed)(void *arg), void *arg)
 {
     api->closed = closed;
     api->closed_arg = arg;
+    streams_stop(api->streams);
     http_close(api->http, on_http_closed, api);
 }

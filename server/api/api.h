@@ -10,11 +10,17 @@
 #include "base/metrics.h"
 #include "fleet/fleet.h"
 
+struct stream_settings {        /* of event streams */
+    uint32_t most, per_address; /* at the same time; per_address 0: no limit of its own */
+    uint32_t lag_bytes;         /* who is further behind is cut off */
+    uint32_t keepalive_ms;
+};
 struct api_settings {
     const char *bind;               /* one address, copied */
     uint16_t port;                  /* 0 = any free one */
     const char *tls_cert, *tls_key; /* PEM files, NULL or "" = plain HTTP */
-    const char *trusted_proxy;      /* as client_address.h reads it; NULL = none */
+    struct stream_settings streams;
+    const char *trusted_proxy; /* as client_address.h reads it; NULL = none */
     struct limits_settings limits;
     bool signup_open;         /* anybody may make an account; admins always may */
     uint32_t token_expires_s; /* of tokens whose client does not say; 0 = never */

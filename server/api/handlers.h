@@ -31,7 +31,9 @@ void vitals_history(struct http_request *r);
 void vitals_metadata(struct http_request *r);
 void vitals_summary(struct http_request *r);
 void events_publish(struct http_request *r); /* events.c */
-void nodes_read(struct http_request *r);     /* nodes.c */
+void events_stream(struct http_request *r);  /* event_streams.c */
+void events_stream_without_prefix(struct http_request *r);
+void nodes_read(struct http_request *r); /* nodes.c */
 
 void campaigns_list(struct http_request *r); /* campaigns.c */
 void campaigns_create(struct http_request *r);

@@ -19,7 +19,7 @@
 #include "base/mem.h"
 
 #define JANITOR_MS 5000
-#define HANDLES 3
+#define HANDLES 4
 #define LAST_RUNS 3 /* resume, queue, send */
 
 /* A client's connection; in the list while it has not brought a whole request. */
@@ -36,6 +36,7 @@ struct http {
     struct api *api;           /* borrowed: outlives this */
     uv_poll_t poll;
     uv_timer_t due, janitor;
+    uv_idle_t now; /* due in the next turn; a timer of 0 ms would come again and again in this one */
     struct certificate certificate; /* ours */
     struct client *incomplete;
     struct http_request *requests;
@@ -49,6 +50,7 @@ struct http {
 
 static void on_drained(uv_timer_t *janitor);
 static void on_due(uv_timer_t *due);
+static void on_now(uv_idle_t *now);
 
 static void on_message(void *arg, const char *format, va_list args)
 {
@@ -103,10 +105,11 @@ static void on_client(void *arg, struct MHD_Connection *connection, void **conte
 }
 
 static enum MHD_Result begin(struct http *h, struct MHD_Connection *connection, const char *url,
-                             const char *method, void **slot)
+                             const char *method, const char *version, void **slot)
 {
     struct http_request *r = http_request_new(h->api, connection, url, method);
 
+    r->knows_chunks = strcmp(version, MHD_HTTP_VERSION_1_1) == 0;
     *slot = r;
     DL_APPEND(h->requests, r);
     if (http_request_is_hopeless(r)) {
@@ -127,11 +130,10 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     struct http *h = arg;
     struct http_request *r = *slot;
 
-    (void)version;
     if (h->refusing && (r == NULL || r->state == HTTP_REQUEST_RECEIVING))
         return MHD_NO; /* the library does not stop while a request is suspended */
     if (r == NULL)
-        return begin(h, connection, url, method, slot);
+        return begin(h, connection, url, method, version, slot);
     if (*data_len > 0) {
         size_t piece_len = *data_len;
         *data_len = 0;
@@ -162,7 +164,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
     if (r == NULL)
         return;
     *slot = NULL;
-    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK && r->source.over == NULL)
         h->api->vanished->value++;
     DL_DELETE(h->requests, r);
     http_request_release(r);
@@ -189,10 +191,19 @@ static void http_run(struct http *h)
     h->running = true;
     (void)MHD_run(h->daemon);
     h->running = false;
-    if (MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES)
-        uv_timer_start(&h->due, on_due, wait_ms, 0);
+    uv_timer_stop(&h->due);
+    uv_idle_stop(&h->now);
+    if (MHD_get_timeout(h->daemon, &wait_ms) != MHD_YES)
+        return;
+    if (wait_ms == 0)
+        uv_idle_start(&h->now, on_now);
     else
-        uv_timer_stop(&h->due);
+        uv_timer_start(&h->due, on_due, wait_ms, 0);
+}
+
+static void on_now(uv_idle_t *now)
+{
+    http_run(now->data);
 }
 
 static void on_due(uv_timer_t *due)
@@ -214,7 +225,7 @@ void http_count_unreadable(struct MHD_Connection *connection)
 void http_wake(struct http *h)
 {
     if (!h->running)
-        uv_timer_start(&h->due, on_due, 0, 0);
+        uv_idle_start(&h->now, on_now);
 }
 
 /* libmicrohttpd reads the end and cleans up. */
@@ -251,8 +262,9 @@ static void on_janitor(uv_timer_t *janitor)
     cut_stalled_streams(h, now_ms);
 }
 
-static bool daemon_start(struct http *h, int fd)
+static bool daemon_start(struct http *h, const struct stream_settings *streams, int fd)
 {
+    unsigned streams_per_address = streams->per_address > 0 ? streams->per_address : streams->most;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, h->certificate.chain},
@@ -266,11 +278,12 @@ static bool daemon_start(struct http *h, int fd)
         tls[0] = tls[2];
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_CONNECTIONS_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT,
-        HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_client, h,
-        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, h, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX + streams->most,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_CONNECTIONS_PER_ADDRESS + streams_per_address,
+        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_NOTIFY_CONNECTION, on_client, h, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, h,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     return h->daemon != NULL;
 }
 
@@ -280,9 +293,10 @@ static void handles_start(struct http *h, uv_loop_t *loop)
 
     must(uv_poll_init(loop, &h->poll, fd) == 0);
     must(uv_timer_init(loop, &h->due) == 0);
+    must(uv_idle_init(loop, &h->now) == 0);
     must(uv_timer_init(loop, &h->janitor) == 0);
     h->handles_open = HANDLES;
-    h->poll.data = h->due.data = h->janitor.data = h;
+    h->poll.data = h->due.data = h->now.data = h->janitor.data = h;
     must(uv_poll_start(&h->poll, UV_READABLE, on_ready) == 0);
     must(uv_timer_start(&h->janitor, on_janitor, JANITOR_MS, JANITOR_MS) == 0);
     must(uv_timer_start(&h->due, on_due, 0, 0) == 0); /* the first run starts the listening */
@@ -306,7 +320,7 @@ struct http *http_new(uv_loop_t *loop, const struct api_settings *settings, stru
     fd = listener_open(settings->bind, settings->port, &h->port, why, why_size);
     if (fd < 0)
         goto fail;
-    if (!daemon_start(h, fd)) {
+    if (!daemon_start(h, &settings->streams, fd)) {
         /* libmicrohttpd closes fd in some cases of failure, in others not; it goes with the process that
          * cannot start */
         const char *reason = h->last_message[0] != '\0' ? h->last_message : "libmicrohttpd does not start";
@@ -357,6 +371,7 @@ static void on_drained(uv_timer_t *janitor)
         (void)MHD_run(h->daemon);
     uv_close((uv_handle_t *)&h->poll, on_handle_closed); /* before its descriptor goes */
     uv_close((uv_handle_t *)&h->due, on_handle_closed);
+    uv_close((uv_handle_t *)&h->now, on_handle_closed);
     uv_close((uv_handle_t *)&h->janitor, on_handle_closed);
     h->closing = false; /* requests that end from here on change nothing */
     MHD_stop_daemon(h->daemon);

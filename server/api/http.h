@@ -1,9 +1,10 @@
-/* http.h: libmicrohttpd on the loop: its epoll descriptor in a uv_poll_t, its time-outs in a uv_timer_t.
+/* http.h: libmicrohttpd on the loop: its epoll descriptor in a uv_poll_t, its time-outs in a uv_timer_t, what
+ * it has to do at once in a uv_idle_t.
  *
- * MHD_run is called from those two only, never from inside a handler. Answers that come later resume their
- * connection and call http_wake. Besides libmicrohttpd's own idle time-out a connection that takes longer
- * than HTTP_RECEIVE_MS to bring a whole request is cut. Ownership: made and closed by api.c. Loop thread
- * only. */
+ * MHD_run is called from those only, and once in a turn of the loop, never from inside a handler. Answers
+ * that come later resume their connection and call http_wake. Besides libmicrohttpd's own idle time-out a
+ * connection that takes longer than HTTP_RECEIVE_MS to bring a whole request is cut. Ownership: made and
+ * closed by api.c. Loop thread only. */
 #ifndef CYAN_API_HTTP_H
 #define CYAN_API_HTTP_H
 
@@ -12,10 +13,10 @@
 
 #include "api/room.h"
 
-#define HTTP_CONNECTIONS_MAX 1000u
+#define HTTP_CONNECTIONS_MAX 1000u /* besides those of event streams */
 /* A list of the fleet is followed by one request per connected device, all at once: 500 are 500 connections
  * (rest-api 2). */
-#define HTTP_CONNECTIONS_PER_ADDRESS 600u
+#define HTTP_CONNECTIONS_PER_ADDRESS 600u /* the same */
 #define HTTP_CONNECTION_BYTES                                                                                \
     (64u * 1024) /* headers over 32 KiB are refused with words, over this without                            \
                   */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "api/authenticate.h"
 #include "api/http.h"
@@ -19,6 +20,7 @@
 #include "base/mem.h"
 
 #define HEADERS_MAX_BYTES 32768
+#define SOURCE_UNSENT_BYTES 131072
 
 static const bool may_enter[6][6] = {
     [HTTP_REQUEST_RECEIVING] = {[HTTP_REQUEST_WORKING] = true, [HTTP_REQUEST_ADMITTING] = true},
@@ -423,7 +425,10 @@ static void request_free(struct http_request *r)
 
 void http_request_release(struct http_request *r)
 {
-    must(!r->suspended);
+    must(!r->suspended && !r->is_resting);
+    if (r->source.over != NULL)
+        r->source.over(r->source.ctx);
+    r->source = (struct http_source){NULL};
     r->connection = NULL;
     if (r->is_counted)
         r->api->upload_count--;
@@ -451,11 +456,15 @@ bool http_request_continue(struct http_request *r)
 
 static void add_headers(struct http_request *r, struct MHD_Response *response, const char *content_type)
 {
+    bool is_source = r->source.over != NULL;
+
     must(response != NULL);
     if (content_type != NULL)
         MHD_add_response_header(response, "Content-Type", content_type);
     MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "Cache-Control", is_source ? "no-cache" : "no-store");
+    if (is_source)
+        MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* for a proxy in between */
     for (size_t i = 0; i < r->header_count; i++)
         MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
 }
@@ -500,6 +509,57 @@ void http_request_answer_content(struct http_request *r, unsigned status, const 
            NULL, 0);
 }
 
+/* --- an answer without an end --- */
+
+static ssize_t on_fill(void *arg, uint64_t at, char *out, size_t out_size)
+{
+    struct http_request *r = arg;
+    ssize_t len = r->source.fill(r->source.ctx, out, out_size);
+
+    (void)at;
+    if (len < 0)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (len == 0) {
+        r->is_resting = true;
+        MHD_suspend_connection(r->connection);
+    }
+    return len;
+}
+
+static int socket_of(const struct http_request *r)
+{
+    return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+void http_request_answer_source(struct http_request *r, const char *content_type,
+                                const struct http_source *source)
+{
+    int unsent_bytes = SOURCE_UNSENT_BYTES;
+    size_t room = r->knows_chunks ? 1 : HTTP_SOURCE_ROOM_BYTES; /* chunks are made where all answers are */
+
+    must(r->state != HTTP_REQUEST_ABANDONED);
+    r->source = *source;
+    /* what the kernel may hold for a client that does not read; it takes less when it may not be set */
+    (void)setsockopt(socket_of(r), SOL_SOCKET, SO_SNDBUF, &unsent_bytes, sizeof(unsent_bytes));
+    answer(r, 200, content_type, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, room, on_fill, r, NULL),
+           NULL, 0);
+}
+
+void http_request_go_on(struct http_request *r)
+{
+    if (!r->is_resting)
+        return;
+    r->is_resting = false;
+    MHD_resume_connection(r->connection);
+    http_wake(r->api->http);
+}
+
+void http_request_cut(struct http_request *r)
+{
+    (void)shutdown(socket_of(r), SHUT_RDWR); /* libmicrohttpd sees the end and cleans up */
+    http_request_go_on(r);
+}
+
 void http_request_answer_stream(struct http_request *r, const char *content_type, struct http_stream *s,
                                 struct MHD_Response *response)
 {
@@ -539,6 +599,11 @@ bool http_request_accepts(const struct http_request *r, const char *type)
 const char *http_request_param(const struct http_request *r, const char *name)
 {
     return route_param(r->route, &r->target, name);
+}
+
+char *http_request_rest(const struct http_request *r)
+{
+    return route_rest(r->route, &r->target);
 }
 
 const char *http_request_device(struct http_request *r)

@@ -51,6 +51,18 @@ struct http_header {
     char *value;      /* ours */
 };
 
+/* An answer without an end, such as a stream of events. fill is asked for more, of at least 128 bytes,
+ * whenever the client can take it; 0: there is nothing now, and it is asked again after http_request_go_on;
+ * HTTP_SOURCE_END: that was all. over comes once, when nothing is asked any more. Neither may end another
+ * request. */
+#define HTTP_SOURCE_END (-1)
+#define HTTP_SOURCE_ROOM_BYTES 16384 /* of a client that knows no chunks */
+struct http_source {
+    ssize_t (*fill)(void *ctx, char *out, size_t out_size);
+    void (*over)(void *ctx);
+    void *ctx;
+};
+
 struct http_request {
     struct api *api;                   /* borrowed; not to be used when ABANDONED */
     struct MHD_Connection *connection; /* NULL once libmicrohttpd is done */
@@ -81,9 +93,12 @@ struct http_request {
     struct http_stream *stream; /* ours: what makes the answer's pieces; NULL unless it comes in pieces */
     void *scratch;              /* ours, see http_request_scratch */
     size_t scratch_bytes;
-    bool suspended;          /* libmicrohttpd does nothing until it is resumed */
-    bool comes_with_headers; /* suspended with them: its next call brings nothing new */
-    bool is_counted;         /* in api->upload_count */
+    struct http_source source; /* over NULL: there is none */
+    bool knows_chunks;         /* it speaks HTTP/1.1 */
+    bool is_resting;           /* the source has nothing now: suspended as well */
+    bool suspended;            /* libmicrohttpd does nothing until it is resumed */
+    bool comes_with_headers;   /* suspended with them: its next call brings nothing new */
+    bool is_counted;           /* in api->upload_count */
 };
 
 /* For http.c. url: the path, not decoded. */
@@ -114,6 +129,8 @@ void http_request_abandon(struct http_request *r);
 /* For handlers. */
 /* The segment that stands for `:name` in the route's pattern; NULL when that has none. */
 const char *http_request_param(const struct http_request *r, const char *name);
+/* What stands for the last part `*rest` of the pattern; the caller frees. NULL when it has none. */
+char *http_request_rest(const struct http_request *r);
 /* A device named in the path, as the fleet looks for one: ids in lower case; under a product
  * `PRODUCT/DEVICE`, with its id. "" when it can be none. */
 const char *http_request_device(struct http_request *r);
@@ -146,6 +163,12 @@ struct http_content {
 };
 void http_request_answer_content(struct http_request *r, unsigned status, const char *content_type,
                                  const struct http_content *content);
+/* 200 with what source gives. Not of an ABANDONED request (http_request_continue). */
+void http_request_answer_source(struct http_request *r, const char *content_type,
+                                const struct http_source *source);
+void http_request_go_on(struct http_request *r); /* the source has something; not from inside fill */
+/* The client is not listened to and not spoken to any more; over follows. Not from inside fill. */
+void http_request_cut(struct http_request *r);
 /* For http_stream.c: 200 with a body that s makes; s is taken over. r is not ABANDONED. */
 void http_request_answer_stream(struct http_request *r, const char *content_type, struct http_stream *s,
                                 struct MHD_Response *response);

@@ -10,11 +10,13 @@
 
 struct http;
 struct http_request;
+struct streams;
 
 #define API_STATUS_CLASSES 4 /* 2xx to 5xx */
 
 struct api {
-    struct http *http; /* ours */
+    struct http *http;       /* ours */
+    struct streams *streams; /* ours */
     struct fleet *fleet;
     struct devices *devices;
     struct campaigns *campaigns;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "base/mem.h"
 #include "fleet/product_import.h"
 #include "module/module_file.h"
 
@@ -28,6 +29,8 @@ static bool fits(const char *pattern, const struct target *target)
         const char *part = next_part(&pattern, &len);
         if (part == NULL)
             return false;
+        if (*part == '*')
+            return true;
         if (*part == ':')
             continue;
         if (strlen(target->segments[i]) != len || memcmp(target->segments[i], part, len) != 0)
@@ -109,4 +112,25 @@ const char *route_param(const struct route *route, const struct target *target, 
             return target->segments[i];
     }
     return NULL;
+}
+
+char *route_rest(const struct route *route, const struct target *target)
+{
+    const char *pattern = route->pattern;
+    size_t first = 0, size = 2, part_len, used = 0;
+    const char *part;
+    char *rest;
+
+    for (; (part = next_part(&pattern, &part_len)) != NULL && *part != '*'; first++)
+        ;
+    if (part == NULL)
+        return NULL;
+    for (size_t i = first; i < target->count; i++)
+        size += strlen(target->segments[i]) + 1;
+    rest = mem_alloc(size);
+    for (size_t i = first; i < target->count; i++)
+        used += (size_t)snprintf(rest + used, size - used, "%s%s", i > first ? "/" : "", target->segments[i]);
+    if (target->has_trailing_slash)
+        rest[used] = '/';
+    return rest;
 }

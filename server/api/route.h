@@ -17,7 +17,8 @@ enum route_access { ROUTE_PUBLIC, ROUTE_OWNER, ROUTE_OPERATOR, ROUTE_ADMIN }; /*
 
 struct route {
     const char *method;
-    const char *pattern; /* `/v1/devices/:device`: a part with a colon matches any one segment */
+    /* `/v1/devices/:device`: a part with a colon matches any one segment; a last part `*rest` one or more. */
+    const char *pattern;
     enum route_access access;
     const char *scope; /* `devices:list`: what a token with scopes must have; NULL on public routes */
     route_handler *handle;
@@ -41,6 +42,9 @@ bool route_reads_file(const struct route *route);
 /* The segment that stands for the part `:name`; NULL when the pattern has none. */
 const char *route_param(const struct route *route, const struct target *target, const char *name);
 const char *route_access_name(enum route_access access); /* `owner` */
+/* What the last part `*rest` stands for, joined with `/`, with the trailing one if there was one; the caller
+ * frees. NULL when the pattern has none. */
+char *route_rest(const struct route *route, const struct target *target);
 /* Every row, in order; NULL beyond the last. */
 const struct route *route_at(size_t index);
 

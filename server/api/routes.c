@@ -3,7 +3,7 @@
 
 #include "api/handlers.h"
 
-/* Literal parts before `:part` ones of the same depth. */
+/* Literal parts before `:part` ones of the same depth, and `*rest` before what is as deep as it may get. */
 static const struct route routes[] = {
     {"GET", "/health", ROUTE_PUBLIC, NULL, health_read},
     {"GET", "/metrics", ROUTE_PUBLIC, NULL, metrics_read},
@@ -52,11 +52,15 @@ static const struct route routes[] = {
     {"DELETE", "/v1/device_actions/:action", ROUTE_OPERATOR, "devices:act", device_actions_end},
     {"GET", "/v1/devices", ROUTE_OWNER, "devices:list", devices_list},
     {"POST", "/v1/devices", ROUTE_OWNER, "devices:claim", device_claim},
+    {"GET", "/v1/devices/events", ROUTE_OWNER, "events:get", events_stream},
     {"POST", "/v1/devices/actions", ROUTE_OPERATOR, "devices:act", device_actions_order},
     {"POST", "/v1/devices/events", ROUTE_OWNER, "events:send", events_publish},
+    {"GET", "/v1/devices/events/*prefix", ROUTE_OWNER, "events:get", events_stream},
     {"GET", "/v1/devices/:device", ROUTE_OWNER, "devices:get", device_read},
     {"PUT", "/v1/devices/:device", ROUTE_OWNER, "devices:update", device_update},
     {"DELETE", "/v1/devices/:device", ROUTE_OWNER, "devices:remove", device_unclaim},
+    {"GET", "/v1/devices/:device/events", ROUTE_OWNER, "events:get", events_stream},
+    {"GET", "/v1/devices/:device/events/*prefix", ROUTE_OWNER, "events:get", events_stream},
     {"GET", "/v1/devices/:device/modules", ROUTE_OWNER, "devices:get", modules_read},
     {"GET", "/v1/devices/:device/updates", ROUTE_OWNER, "devices:get", updates_list},
     {"DELETE", "/v1/devices/:device/updates/:update", ROUTE_OWNER, "devices:update", updates_cancel},
@@ -72,6 +76,8 @@ static const struct route routes[] = {
     {"GET", "/v1/diagnostics/:device/summary", ROUTE_OWNER, "devices.diagnostics.summary:get",
      vitals_summary},
     {"POST", "/v1/diagnostics/:device/update", ROUTE_OWNER, "devices.diagnostics:update", vitals_update},
+    {"GET", "/v1/events", ROUTE_OWNER, "events:get", events_stream_without_prefix},
+    {"GET", "/v1/events/*prefix", ROUTE_OWNER, "events:get", events_stream},
     {"GET", "/v1/firmware", ROUTE_OPERATOR, "firmware:list", firmware_list},
     {"POST", "/v1/firmware", ROUTE_OPERATOR, "firmware:create", firmware_upload},
     {"GET", "/v1/firmware/:firmware", ROUTE_OPERATOR, "firmware:get", firmware_read},
@@ -91,6 +97,11 @@ static const struct route routes[] = {
     {"GET", "/v1/integrations/:integration/test", ROUTE_OWNER, "integrations:test", webhook_test},
     {"GET", "/v1/openapi.json", ROUTE_PUBLIC, NULL, openapi_read},
     {"GET", "/v1/nodes", ROUTE_OPERATOR, "nodes:list", nodes_read},
+    {"GET", "/v1/products/:product/devices/:device/events", ROUTE_OWNER, "events:get", events_stream},
+    {"GET", "/v1/products/:product/devices/:device/events/*prefix", ROUTE_OWNER, "events:get", events_stream},
+    {"GET", "/v1/products/:product/events", ROUTE_OWNER, "events:get", events_stream},
+    {"POST", "/v1/products/:product/events", ROUTE_OWNER, "events:send", events_publish},
+    {"GET", "/v1/products/:product/events/*prefix", ROUTE_OWNER, "events:get", events_stream},
     {"GET", "/v1/orgs", ROUTE_OWNER, "orgs:list", orgs_list},
     {"GET", "/v1/products", ROUTE_OWNER, "products:list", products_list},
     {"POST", "/v1/products", ROUTE_OWNER, "products:create", product_create},

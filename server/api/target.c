@@ -39,8 +39,10 @@ static enum target_err split(struct target *t, char *rest)
 {
     while (rest != NULL) {
         char *segment = strsep(&rest, "/");
-        if (*segment == '\0' && rest == NULL && t->count > 0)
-            return TARGET_OK; /* the trailing slash */
+        if (*segment == '\0' && rest == NULL && t->count > 0) {
+            t->has_trailing_slash = true;
+            return TARGET_OK;
+        }
         if (*segment == '\0' || t->count == TARGET_SEGMENTS_MAX)
             return TARGET_NOWHERE;
         if (!target_unescape(segment) || !target_is_utf8(segment))

@@ -10,12 +10,14 @@
 
 #include "base/must.h"
 
-#define TARGET_SEGMENTS_MAX 8
+#define TARGET_SEGMENTS_MAX                                                                                  \
+    40 /* six, and a prefix of event names, which may be as many as it has characters / 2 */
 
 struct target {
     char *text; /* ours: the decoded segments */
     const char *segments[TARGET_SEGMENTS_MAX];
     size_t count;
+    bool has_trailing_slash; /* after the last segment */
 };
 
 enum target_err {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "campaign/update_inner.h"
+#include "fleet/system_event.h"
 
 static const struct pg_statement step_check = {
     .name = "step_check",
@@ -111,6 +112,15 @@ static void on_check_again(struct deadline *again, uint64_t now_ms)
     write_check((struct update_run *)((char *)again - offsetof(struct update_run, again)));
 }
 
+/* There is an update, and the application wants none: the device and those who read its events are told. */
+static void tell_pending(struct update_run *run)
+{
+    struct device *device = devices_find(run->e->devices, &run->device_id);
+    if (device)
+        (void)device_tell_update_pending(device);
+    fleet_publish_system(run->e->fleet, &run->device_id, "particle/device/updates/pending", "true");
+}
+
 /* Tells the device what it has to know when it does not get the update now. */
 static void follow(struct update_run *run, const char *said)
 {
@@ -121,8 +131,8 @@ static void follow(struct update_run *run, const char *said)
         run->e->fenced->value++;
     else if (device && !strcmp(said, "force"))
         (void)device_force_updates(device, true);
-    else if (device && !strcmp(said, "disabled"))
-        (void)device_tell_update_pending(device);
+    else if (!strcmp(said, "disabled"))
+        tell_pending(run);
     run_leave(run);
 }
 
@@ -254,11 +264,8 @@ static void on_end_written(void *arg, enum pg_err err, const struct pg_result *r
         log_info("dev=%s update.step step=%" PRId64 " end=%s now=%s acked_bytes=%" PRIu32
                  " sent_bytes=%" PRIu64,
                  id, run->step_id, run->end, pg_value(result, 0, 0), run->acked_bytes, run->sent_bytes);
-        if (!strcmp(pg_value(result, 0, 0), "disabled")) {
-            struct device *device = devices_find(run->e->devices, &run->device_id);
-            if (device)
-                (void)device_tell_update_pending(device);
-        }
+        if (!strcmp(pg_value(result, 0, 0), "disabled"))
+            tell_pending(run);
     }
     run_leave(run);
 }

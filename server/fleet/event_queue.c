@@ -120,7 +120,7 @@ static void relay(struct event_queue *q, const struct queued_event *e)
                                  .content_format = e->content_format,
                                  .ttl_s = e->ttl_s,
                                  .is_public = e->is_public};
-    relay_push(q->f->relay, &e->id, 0, &event);
+    relay_push(q->f->relay, &(struct relay_source){.device = &e->id}, &event);
 }
 
 /* Frees e, calls out last. */

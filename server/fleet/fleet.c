@@ -16,6 +16,7 @@
 #include "fleet/device_action.h"
 #include "fleet/device_list.h"
 #include "fleet/event_queue.h"
+#include "fleet/event_tail.h"
 #include "fleet/firmware_cache.h"
 #include "fleet/firmware_get.h"
 #include "fleet/lost_nodes.h"
@@ -91,6 +92,9 @@ struct fleet *fleet_new(uv_loop_t *loop, struct pg *pg, struct deadlines *deadli
     };
     later_init(&f->later, deadlines);
     f->events = event_queue_new(f, metrics);
+    f->tail = event_tail_new(f, metrics);
+    f->system_events_lost = metrics_add(metrics, METRIC_COUNTER, "cyan_system_events_lost_total", NULL,
+                                        "events of the server itself that could not be stored");
     f->attendance = attendance_new(f, metrics);
     f->attempts = attempts_new(f, metrics);
     f->retention = retention_new(f, metrics);
@@ -115,6 +119,7 @@ void fleet_free(struct fleet *f)
     deadline_cancel(f->deadlines, &f->drain_limit);
     later_deinit(&f->later);
     event_queue_free(f->events);
+    event_tail_free(f->tail);
     attendance_free(f->attendance);
     attempts_free(f->attempts);
     retention_free(f->retention);
@@ -279,6 +284,7 @@ static void finish_drain(struct fleet *f)
     reach_stop(f->reach);
     relay_stop(f->relay);
     event_queue_stop(f->events);
+    event_tail_stop(f->tail);
     firmware_cache_stop(f->firmware);
     firmware_upload_stop(f);
     password_queue_stop(f->passwords);

@@ -20,8 +20,9 @@ struct fleet_settings {
     uint32_t hold_ms;              /* how long an acknowledgement may wait for Postgres (store.hold_s) */
     uint64_t events_keep_s;        /* older events are deleted, in small batches */
     uint64_t update_events_keep_s; /* and so are older moves of updates and campaigns */
-    uint32_t node_id;              /* which of the nodes this is; stays as it was at the start */
-    bool release_needs_proof;      /* a product's firmware is released once one of its devices has run it */
+    uint32_t event_name_max, event_data_max; /* bytes of what people publish */
+    uint32_t node_id;                        /* which of the nodes this is; stays as it was at the start */
+    bool release_needs_proof; /* a product's firmware is released once one of its devices has run it */
     uint32_t argon2_memory_kib, argon2_iterations; /* of passwords that are set from now on */
     uint64_t refusals_keep_s, refusals_max;        /* rows of the audit trail that tell of refusals */
 };

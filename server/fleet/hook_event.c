@@ -40,7 +40,8 @@ bool fleet_publish_hook_event(struct fleet *f, const struct device_id *device, i
         return false;
     if (!device) {
         const struct fleet_actor actor = {.user_id = user_id, .role = FLEET_OWNER};
-        fleet_publish(f, &actor, name, data, false, on_published, NULL);
+        const struct person_event event = {.name = name, .data = data, .ttl_s = TTL_S};
+        fleet_publish(f, &actor, &event, on_published, NULL);
         return true;
     }
     const struct device_facts facts = {.id = *device};

@@ -16,11 +16,11 @@
 static const struct pg_statement find_recipients = {
     .name = "find_recipients",
     .sql =
-        "SELECT place, recipient FROM find_recipients($1::bytea[], $2::bigint[], $3::text[], $4::integer[],"
-        " $5::boolean[], $6::integer)",
-    .params = 6,
+        "SELECT place, recipient FROM find_recipients($1::bytea[], $2::bigint[], $3::integer[], $4::text[],"
+        " $5::integer[], $6::boolean[], $7::integer)",
+    .params = 7,
 };
-enum { DEVICES, USERS, NAMES, FORMATS, PUBLICS, COLUMNS };
+enum { DEVICES, USERS, PRODUCTS, NAMES, FORMATS, PUBLICS, COLUMNS };
 
 struct relayed {
     struct relayed *prev, *next;
@@ -28,6 +28,7 @@ struct relayed {
     struct device_id from;     /* valid when has_from */
     bool has_from;
     int64_t user_id;
+    int32_t product_id; /* 0: none */
     char name[DEVICE_EVENT_NAME_MAX + 1];
     uint8_t data[];
 };
@@ -166,6 +167,10 @@ static void add_row(struct sql_array *columns, const struct relayed *e)
         sql_array_null(&columns[DEVICES]);
         sql_array_int(&columns[USERS], e->user_id);
     }
+    if (e->product_id)
+        sql_array_int(&columns[PRODUCTS], e->product_id);
+    else
+        sql_array_null(&columns[PRODUCTS]);
     sql_array_text(&columns[NAMES], e->event.name);
     sql_array_int(&columns[FORMATS], e->event.content_format);
     sql_array_bool(&columns[PUBLICS], e->event.is_public);
@@ -202,8 +207,7 @@ static void on_due(struct deadline *due, uint64_t now_ms)
     look_up((struct relay *)((char *)due - offsetof(struct relay, due)));
 }
 
-void relay_push(struct relay *r, const struct device_id *from, int64_t user_id,
-                const struct device_event *event)
+void relay_push(struct relay *r, const struct relay_source *source, const struct device_event *event)
 {
     if (r->waiting_count >= RELAY_QUEUE_MAX || r->f->stopped) {
         r->dropped->value++;
@@ -216,10 +220,11 @@ void relay_push(struct relay *r, const struct device_id *from, int64_t user_id,
     if (event->data_len)
         memcpy(e->data, event->data, event->data_len);
     e->event.data = e->data;
-    e->has_from = from != NULL;
-    if (from)
-        e->from = *from;
-    e->user_id = user_id;
+    e->has_from = source->device != NULL;
+    if (source->device)
+        e->from = *source->device;
+    e->user_id = source->user_id;
+    e->product_id = source->product_id;
     DL_APPEND(r->waiting, e);
     r->waiting_count++;
     if (!r->batch && !deadline_is_set(&r->due)) /* what is stored at once is looked up at once */

@@ -30,8 +30,13 @@ struct relay *relay_new(struct fleet *f, struct metrics *metrics);
 void relay_free(struct relay *r);
 void relay_set_nodes(struct relay *r, struct nodes *nodes);
 void relay_stop(struct relay *r); /* what waits is dropped */
-/* An event that has been stored. from NULL: published by the person user_id. */
-void relay_push(struct relay *r, const struct device_id *from, int64_t user_id,
-                const struct device_event *event);
+/* Who published: a device, or (device NULL) a person, to a product when product_id is not 0. */
+struct relay_source {
+    const struct device_id *device;
+    int64_t user_id;
+    int32_t product_id;
+};
+/* An event that has been stored. */
+void relay_push(struct relay *r, const struct relay_source *source, const struct device_event *event);
 
 #endif

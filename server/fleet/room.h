@@ -22,6 +22,7 @@ struct fleet_below {
 };
 
 struct event_queue;
+struct event_tail;
 struct firmware_upload;
 struct attendance;
 struct attempts;
@@ -49,6 +50,8 @@ struct fleet {
     struct device_ops ops;
     struct later later;
     struct event_queue *events; /* ours, as all below */
+    struct event_tail *tail;
+    struct metric *system_events_lost;
     struct attendance *attendance;
     struct attempts *attempts;
     struct retention *retention;

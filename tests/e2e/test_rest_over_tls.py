@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 
+from harness import processes
 from harness.firmware import BORON, module
+from harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -46,6 +48,20 @@ def test_a_file_is_taken_and_given_back(tls_cyand, tmp_path):
     assert fetched.returncode == 0 and copy.read_bytes() == firmware.read_bytes(), fetched.stderr
     refused = curl("--cacert", certificate, "-F", f"file=@{firmware}", url)
     assert json.loads(refused.stdout)["error"] == "invalid_request"
+
+
+def test_an_event_stream(tls_cyand, tmp_path):
+    server, certificate = tls_cyand
+    who = ["--cacert", certificate, "-H", f"Authorization: Bearer {server.create_token('owner', 'joe')}"]
+    url = f"https://127.0.0.1:{server.http_port}/v1/devices/events"
+    heard = tmp_path / "heard"
+    stream = processes.start(["curl", "-sSN", "--max-time", "120", "-o", heard, *who, f"{url}/demo"], stdin=subprocess.DEVNULL)
+    wait_until(lambda: heard.exists() and heard.read_text().startswith(":ok\n\n"), "the first words")
+    for n in range(50):
+        published = curl(*who, "-d", f"name=demo/{n}", "-d", "data=" + "x" * 1000, url)
+        assert json.loads(published.stdout) == {"ok": True}
+    wait_until(lambda: heard.read_text().count('"data":"xxx') == 50, lambda: f"all of them: {heard.read_text()[-300:]}")
+    processes.stop(stream)
 
 
 def test_plain_http_gets_nothing(tls_cyand):

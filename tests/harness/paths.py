@@ -9,6 +9,7 @@ BUILD = pathlib.Path(os.environ.get("CYAN_BUILD_DIR", ROOT / "build" / "dev")).r
 CYAND = BUILD / "cyand"
 SWARM = BUILD / "cyan-swarm"
 CYANCTL = BUILD / "cyanctl"
+READERS = BUILD / "cyan-readers"
 
 
 def build_profile():

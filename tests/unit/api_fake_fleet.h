@@ -450,11 +450,12 @@ uint32_t fleet_node_id(const struct fleet *f)
     (void)f;
     return 3;
 }
-void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const char *name, const char *data,
-                   bool is_public, fleet_published_fn *done, void *arg)
+void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const struct person_event *event,
+                   fleet_published_fn *done, void *arg)
 {
     (void)actor;
-    snprintf(f->event, sizeof(f->event), "%s %s=%s", is_public ? "public" : "private", name, data);
+    snprintf(f->event, sizeof(f->event), "%s %s=%s", event->is_public ? "public" : "private", event->name,
+             event->data);
     pending_new(f, deliver_published, arg)->on_published = done;
 }
 struct reach *fleet_reach(struct fleet *f)

@@ -132,6 +132,8 @@ int fleet_fixture_setup(void **state)
                                       .claim_code_valid_ms = 300000,
                                       .transfer_valid_ms = 604800000,
                                       .update_events_keep_s = 604800,
+                                      .event_name_max = 64,
+                                      .event_data_max = 1024,
                                       .argon2_memory_kib = 64,
                                       .argon2_iterations = 1,
                                       .refusals_keep_s = 86400,
@@ -139,8 +141,8 @@ int fleet_fixture_setup(void **state)
     current = fx;
     fleet_script("TRUNCATE device, device_key, device_module, device_module_history, device_vitals, "
                  "device_subscription,"
-                 " device_connection, handshake_attempt, event, claim_code, audit, access_token, users, "
-                 "sign_in_failure CASCADE");
+                 " device_connection, handshake_attempt, event, event_reader, claim_code, audit, "
+                 "access_token, users, sign_in_failure CASCADE");
     fx->owner = actor("olive", FLEET_OWNER);
     fx->other_owner = actor("otto", FLEET_OWNER);
     fx->operator= actor("opal", FLEET_OPERATOR);

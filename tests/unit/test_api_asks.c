@@ -152,7 +152,7 @@ static void test_variables_that_come_to_nothing(void **state)
     (void)state;
     assert_error("GET /v1/devices/" CORE_ID "/count HTTP/1.1\r\n" AS_ADMIN "\r\n", 408, "Timed out.");
     assert_error("GET /v1/devices/" CORE_ID "/none HTTP/1.1\r\n" AS_ADMIN "\r\n", 404, "Variable not found");
-    assert_error("GET /v1/devices/" CORE_ID "/events HTTP/1.1\r\n" AS_ADMIN "\r\n", 404,
+    assert_error("GET /v1/devices/" CORE_ID "/owner HTTP/1.1\r\n" AS_ADMIN "\r\n", 404,
                  "There is nothing at this path.");
     will_answer((struct device_answer){.ask = DEVICE_SAID_ERROR, .code = 0x84});
     assert_error("GET /v1/devices/" CORE_ID "/count HTTP/1.1\r\n" AS_ADMIN "\r\n", 404, "Variable not found");
@@ -205,9 +205,15 @@ static void test_publishing(void **state)
     assert_string_equal(text_of(&a, "error"), "name is not acceptable.");
     forget(&a);
     ask_with(&a, "POST /v1/devices/events", JSON, "{\"data\":\"x\"}");
-    assert_string_equal(text_of(&a, "error"), "name must be 1 to 64 bytes of text.");
+    assert_string_equal(text_of(&a, "error"), "name must be text that is not empty.");
     forget(&a);
     ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"go\",\"private\":\"perhaps\"}");
+    assert_int_equal(a.status, 400);
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", JSON, "{\"name\":\"go\",\"ttl\":-1}");
+    assert_int_equal(a.status, 400);
+    forget(&a);
+    ask_with(&a, "POST /v1/devices/events", FORM, "name=go&ttl=16777216");
     assert_int_equal(a.status, 400);
     forget(&a);
 }

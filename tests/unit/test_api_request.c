@@ -39,7 +39,8 @@ static void test_paths_that_are_refused(void **state)
                  {"//", TARGET_NOWHERE},
                  {"/v1//devices", TARGET_NOWHERE},
                  {"/v1/devices//", TARGET_NOWHERE},
-                 {"/1/2/3/4/5/6/7/8/9", TARGET_NOWHERE},
+                 {"/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1",
+                  TARGET_NOWHERE},
                  {"/%", TARGET_BAD_ESCAPE},
                  {"/a%2", TARGET_BAD_ESCAPE},
                  {"/%zz", TARGET_BAD_ESCAPE},
@@ -91,6 +92,49 @@ static void test_routes(void **state)
     assert_string_equal(pattern, "/v1/devices/:device/:variable");
     assert_int_equal(match("BREW", "/v1/access_tokens/current", &pattern, allow), ROUTE_WRONG_METHOD);
     assert_string_equal(allow, "GET, HEAD, DELETE, OPTIONS");
+}
+
+static void assert_rest(const struct route *route, const char *path, const char *expected)
+{
+    struct target t;
+    char *rest;
+
+    assert_int_equal(target_parse(&t, path), TARGET_OK);
+    rest = route_rest(route, &t);
+    if (expected == NULL)
+        assert_null(rest);
+    else
+        assert_string_equal(rest, expected);
+    free(rest);
+    target_deinit(&t);
+}
+
+static void test_routes_with_a_rest(void **state)
+{
+    static const struct route row = {"GET", "/a/:b/c/*rest", ROUTE_PUBLIC, NULL, NULL};
+    static const struct route plain = {"GET", "/a/:b", ROUTE_PUBLIC, NULL, NULL};
+    char allow[ROUTE_ALLOW_SIZE];
+    const char *pattern;
+
+    (void)state;
+    assert_rest(&row, "/a/x/c/temp", "temp");
+    assert_rest(&row, "/a/x/c/temp/kitchen%2Fa%20b/c", "temp/kitchen/a b/c");
+    assert_rest(&row, "/a/x/c/temp/", "temp/");
+    assert_rest(&plain, "/a/x", NULL);
+    assert_int_equal(match("GET", "/v1/devices/events", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/events");
+    assert_int_equal(match("GET", "/v1/devices/events/modules", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/events/*prefix");
+    assert_int_equal(match("GET", "/v1/devices/events/a/b/c/d/e/f/g", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/events/*prefix");
+    assert_int_equal(match("GET", "/v1/devices/x/events", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/:device/events");
+    assert_int_equal(match("GET", "/v1/devices/x/events/a/b", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/:device/events/*prefix");
+    assert_int_equal(match("GET", "/v1/events", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/events");
+    assert_int_equal(match("POST", "/v1/devices/events/x", &pattern, allow), ROUTE_FOUND);
+    assert_string_equal(pattern, "/v1/devices/:device/:function");
 }
 
 static void test_route_parameters(void **state)
@@ -192,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_paths_that_are_refused),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_route_parameters),
+        cmocka_unit_test(test_routes_with_a_rest),
         cmocka_unit_test(test_json_bodies),
         cmocka_unit_test(test_empty_and_odd_bodies),
         cmocka_unit_test(test_token_order),

@@ -119,7 +119,11 @@ static void test_exactly_once_through_kills(void **state)
 static void test_busy_after_hold(void **state)
 {
     struct fleet_fixture *fx = *state;
-    struct fleet_settings settings = {.unknown = FLEET_REFUSE, .hold_ms = 300, .events_keep_s = 604800};
+    struct fleet_settings settings = {.unknown = FLEET_REFUSE,
+                                      .hold_ms = 300,
+                                      .events_keep_s = 604800,
+                                      .event_name_max = 64,
+                                      .event_data_max = 1024};
     enum { N = 700 };
     static struct sent s[N];
     memset(s, 0, sizeof s);

@@ -224,7 +224,8 @@ static void on_published(void *arg, enum fleet_err err, const char *why)
 static enum fleet_err say(struct fleet_fixture *fx, const char *name, const char *data, bool is_public)
 {
     struct fleet_answer a = {0};
-    fleet_publish(fx->fleet, &fx->owner, name, data, is_public, on_published, &a);
+    struct person_event event = {.name = name, .data = data, .ttl_s = 60, .is_public = is_public};
+    fleet_publish(fx->fleet, &fx->owner, &event, on_published, &a);
     assert_int_equal(a.calls, 0);
     fleet_run_until(fx, a.calls);
     return a.err;
@@ -345,11 +346,11 @@ static void test_what_is_too_much_is_dropped(void **state)
     struct device_id id = fleet_test_id(LAST);
     begin(fx);
     for (unsigned i = 0; i < RELAY_QUEUE_MAX + 7; i++)
-        relay_push(fx->fleet->relay, &id, 0, &event);
+        relay_push(fx->fleet->relay, &(struct relay_source){.device = &id}, &event);
     assert_int_equal(metric(fx, "cyan_events_dropped_total"), 7);
     fleet_run_until(fx, fx->deliveries == RELAY_QUEUE_MAX);
     private_postgres_kill(&fleet_postgres);
-    relay_push(fx->fleet->relay, &id, 0, &event);
+    relay_push(fx->fleet->relay, &(struct relay_source){.device = &id}, &event);
     fleet_run_until(fx, metric(fx, "cyan_events_dropped_total") == 8);
 }
 
