@@ -32,7 +32,7 @@ def test_it_is_for_everybody_and_cached_by_nobody(cyand):
 
 
 def shape(path):
-    return re.sub(r"\{[^}]+\}|:[^/]+", "*", path)
+    return re.sub(r"\{[^}]+\}|[:*][^/]+", "*", path)
 
 
 def test_it_has_the_rows_of_the_route_table_and_no_others(cyand, document):
