@@ -19,6 +19,8 @@ from harness.wire import Wire, check_error, exchange, request
 
 SANITIZED = paths.build_profile() not in ("dev", "release")  # keeps what is freed
 
+CONNECTIONS_MAX = 1000 + 5000  # of requests, and of event streams (http.streams)
+
 
 @pytest.fixture
 def admin(cyand):
@@ -361,7 +363,7 @@ def test_ten_thousand_connections(cyand, admin, new_swarm):
             break
     for one in made:
         one.close()
-    assert answered > 0 and most < before + 6000, (answered, most, before)
+    assert answered > 0 and most <= before + CONNECTIONS_MAX + 50, (answered, most, before)
     wait_until(lambda: open_files(cyand) <= before, lambda: f"{open_files(cyand)} descriptors, {before} before", 90)
     cyand.anonymous().ok("GET", "/health")
     assert SANITIZED or cyand.resident_bytes() < resident + 64 * 1024 * 1024
