@@ -163,8 +163,8 @@ class Cyand:
         return self._document
 
     def checked_document(self):
-        """Every answer of every test is held against it when CYAN_CHECK_ANSWERS is set."""
-        return self.document() if os.environ.get("CYAN_CHECK_ANSWERS") else None
+        """Every answer of every test is held against it when CHECK_ANSWERS is set."""
+        return self.document() if os.environ.get("CHECK_ANSWERS") else None
 
     def routes(self):
         """The route table: method, path, access, scope."""
