@@ -61,7 +61,7 @@ BEGIN
           FROM fresh e
           LEFT JOIN device d ON d.id = e.device_id
          CROSS JOIN LATERAL ( -- whose it is; a person may publish to a product
-              SELECT CASE WHEN e.device_id IS NULL THEN (to_jsonb(e) ->> 'product_id')::integer ELSE d.in_product END AS product) p
+              SELECT CASE WHEN e.device_id IS NULL THEN e.product_id ELSE d.in_product END AS product) p
          CROSS JOIN LATERAL (
               SELECT w.id FROM webhook w
                WHERE w.product_id IS NULL
@@ -326,6 +326,9 @@ BEGIN
             RETURNING w.id, w.disabled, s.failures
         )
         SELECT c.id FROM changed c WHERE c.disabled IS NOT NULL AND c.failures > 0;
+    -- what was being sent when its webhook was deleted
+    DELETE FROM webhook_delivery d
+     WHERE d.id = ANY (ids) AND d.state <> 'sending' AND NOT EXISTS (SELECT FROM webhook w WHERE w.id = d.webhook_id);
 END $$;
 
 -- Keeps the table small; one node at a time, at most `most` rows of each kind. Of each webhook at most max_waiting wait: the oldest
@@ -396,7 +399,21 @@ ALTER FUNCTION webhook_sweep SET jit = off;
 -- What the server knew of the device when it said them.
 ALTER TABLE device_vitals ADD COLUMN service jsonb NOT NULL DEFAULT '{}';
 
--- round_trip_ms comes among what the device said, NULL: it said it unasked. Of publishes up to 10000 are counted.
+-- How many of its newest 10000 events a device published since. They are read from the newest to the first that is older, and no
+-- further: what it published before the handshake may be a month's.
+CREATE FUNCTION published_since(dev bytea, since timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE
+    SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    older bigint := (SELECT o.id FROM (SELECT e.id, e.received_at FROM event e WHERE e.device_id = dev ORDER BY e.id DESC LIMIT 10000) o
+                      WHERE o.received_at < coalesce(since, 'infinity') ORDER BY o.id DESC LIMIT 1);
+BEGIN
+    RETURN (SELECT count(*) FILTER (WHERE NOT n.is_system)
+              FROM (SELECT e.is_system FROM event e WHERE e.device_id = dev AND e.id > coalesce(older, 0)
+                     ORDER BY e.id DESC LIMIT 10000) n);
+END $$;
+
+-- round_trip_ms comes among what the device said, NULL: it said it unasked.
 CREATE FUNCTION on_vitals_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     d device;
@@ -406,10 +423,7 @@ BEGIN
         'device', jsonb_build_object('status', CASE WHEN d.status = 'normal' THEN 'ok' ELSE d.status END),
         'cloud', jsonb_build_object(
             'uptime', greatest(0, floor(extract(epoch FROM NEW.at - d.last_handshake)))::bigint,
-            'publish', jsonb_build_object('sent', (
-                SELECT count(*) FROM (SELECT FROM event e
-                                       WHERE e.device_id = d.id AND NOT e.is_system AND e.received_at >= d.last_handshake
-                                       ORDER BY e.id DESC LIMIT 10000) sent))),
+            'publish', jsonb_build_object('sent', published_since(d.id, d.last_handshake))),
         'coap', jsonb_build_object('round_trip', NEW.vitals -> 'round_trip_ms')));
     NEW.vitals := NEW.vitals - 'round_trip_ms';
     RETURN NEW;

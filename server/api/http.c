@@ -262,9 +262,18 @@ static void on_janitor(uv_timer_t *janitor)
     cut_stalled_streams(h, now_ms);
 }
 
+/* A proxy speaks for many: its connections have the limit of all. */
+static unsigned connections_per_address(const struct http *h, const struct stream_settings *streams)
+{
+    unsigned of_streams = streams->per_address > 0 ? streams->per_address : streams->most;
+
+    if (h->api->proxies.count > 0)
+        return HTTP_CONNECTIONS_MAX + streams->most;
+    return HTTP_CONNECTIONS_PER_ADDRESS + of_streams;
+}
+
 static bool daemon_start(struct http *h, const struct stream_settings *streams, int fd)
 {
-    unsigned streams_per_address = streams->per_address > 0 ? streams->per_address : streams->most;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, h->certificate.chain},
@@ -276,14 +285,14 @@ static bool daemon_start(struct http *h, const struct stream_settings *streams, 
         flags |= MHD_USE_TLS;
     else
         tls[0] = tls[2];
-    h->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX + streams->most,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_CONNECTIONS_PER_ADDRESS + streams_per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-        MHD_OPTION_NOTIFY_CONNECTION, on_client, h, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, h,
-        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, on_message,
+                                 h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                 HTTP_CONNECTIONS_MAX + streams->most, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                                 connections_per_address(h, streams), MHD_OPTION_CONNECTION_TIMEOUT,
+                                 HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                 (size_t)HTTP_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+                                 MHD_OPTION_NOTIFY_CONNECTION, on_client, h, MHD_OPTION_UNESCAPE_CALLBACK,
+                                 on_unescape, h, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     return h->daemon != NULL;
 }
 

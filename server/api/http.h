@@ -16,7 +16,7 @@
 #define HTTP_CONNECTIONS_MAX 1000u /* besides those of event streams */
 /* A list of the fleet is followed by one request per connected device, all at once: 500 are 500 connections
  * (rest-api 2). */
-#define HTTP_CONNECTIONS_PER_ADDRESS 600u /* the same */
+#define HTTP_CONNECTIONS_PER_ADDRESS 600u /* the same; with trusted proxies: HTTP_CONNECTIONS_MAX */
 #define HTTP_CONNECTION_BYTES                                                                                \
     (64u * 1024) /* headers over 32 KiB are refused with words, over this without                            \
                   */

@@ -44,6 +44,7 @@ struct streams {
     struct stream *waking, *ending, *silent, *check, *by_serial;
     struct stream_address *addresses;
     size_t count, bytes;
+    size_t round_bytes;   /* appended to feeds since the last round */
     size_t written_count; /* readers that were written to since the last turn */
     uint64_t serial;
     struct event_follower follower;

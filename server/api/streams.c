@@ -39,6 +39,7 @@ static void on_match(void *ctx, struct stream_feed *feed)
         return;
     }
     stream_log_append(&feed->log, t->text[which], t->len[which]);
+    s->round_bytes += t->len[which];
     s->deliveries->value += feed->reader_count;
     if (feed->is_fresh)
         return;
@@ -46,13 +47,14 @@ static void on_match(void *ctx, struct stream_feed *feed)
     DL_APPEND2(s->fresh, feed, prev_fresh, next_fresh);
 }
 
-static void on_event(void *ctx, const struct told_event *event)
+static bool on_event(void *ctx, const struct told_event *event)
 {
     struct telling t = {.s = ctx, .event = event};
 
     stream_index_match(&t.s->index, event, on_match, &t);
     free(t.text[0]);
     free(t.text[1]);
+    return t.s->round_bytes < STREAMS_ROUND_BYTES;
 }
 
 static bool on_wanted(void *ctx)
@@ -138,6 +140,7 @@ static void on_round(void *ctx)
             cut_slow(feed, s->settings.lag_bytes, STREAMS_BEHIND_MS);
     }
     relieve(s);
+    s->round_bytes = 0;
     s->in_round = true;
     (void)uv_idle_start(&s->turn, on_turn);
 }

@@ -11,9 +11,10 @@
  * piece; the next look waits until all had their turn.
  *
  * Bounded: so many streams in all and to one address; a reader that is lag_bytes behind for STREAMS_BEHIND_MS
- * is cut, and the hindmost ones at once when all feeds together hold STREAMS_BYTES_MAX. A cut is counted by
- * its reason, logged, and its last words are a comment when they can be written. Tokens and rights are looked
- * at again every STREAMS_CHECK_MS. Ownership: made and closed by api.c. Loop thread only. */
+ * is cut, and the hindmost ones at once when all feeds together hold STREAMS_BYTES_MAX, of which one look
+ * adds STREAMS_ROUND_BYTES. A cut is counted by its reason, logged, and its last words are a comment when
+ * they can be written. Tokens and rights are looked at again every STREAMS_CHECK_MS. Ownership: made and
+ * closed by api.c. Loop thread only. */
 #ifndef CYAN_API_STREAMS_H
 #define CYAN_API_STREAMS_H
 
@@ -25,6 +26,8 @@
 
 #define STREAMS_A_TURN 100 /* readers that are written to, each at most 32 KiB */
 #define STREAMS_BYTES_MAX ((size_t)128 * 1048576)
+#define STREAMS_ROUND_BYTES                                                                                  \
+    ((size_t)8 * 1048576) /* an event goes into each of its feeds: then they are read */
 #define STREAMS_CHECK_MS 5000
 #define STREAMS_LAST_WORDS_MS 1000
 #define STREAMS_BEHIND_MS 1000 /* longer than it takes to write to everybody once */

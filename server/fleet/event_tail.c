@@ -151,22 +151,28 @@ static bool read_event(struct event_tail *t, struct told_event *event, const str
     return true;
 }
 
+/* False: the follower has enough. */
+static bool tell_row(struct event_tail *t, const struct pg_result *result, int row)
+{
+    struct told_event event;
+    if (!read_event(t, &event, result, row))
+        return true;
+    t->events->value++;
+    return t->follower->event(t->follower->ctx, &event);
+}
+
 /* The first row says the snapshot. */
 static void pass_on(struct event_tail *t, const struct pg_result *result)
 {
-    struct told_event event;
-    int rows = pg_rows(result);
+    int rows = pg_rows(result), row = 1;
     const char *bound = pg_value(result, 0, NAME);
-    for (int row = 1; row < rows; row++)
-        if (read_event(t, &event, result, row)) {
-            t->events->value++;
-            t->follower->event(t->follower->ctx, &event);
-        }
-    if (rows - 1 == EVENT_TAIL_ROWS) {
+    while (row < rows && tell_row(t, result, row++))
+        ;
+    if (row < rows || rows - 1 == EVENT_TAIL_ROWS) {
         if (!t->upto)
             t->upto = mem_string(bound);
-        snprintf(t->last_tx, sizeof t->last_tx, "%s", pg_value(result, rows - 1, TX));
-        t->last_id = pg_int(result, rows - 1, ID);
+        snprintf(t->last_tx, sizeof t->last_tx, "%s", pg_value(result, row - 1, TX));
+        t->last_id = pg_int(result, row - 1, ID);
         return;
     }
     free(t->seen);

@@ -9,7 +9,7 @@
  * EVENT_TAIL_MS after the last one at the earliest, and after as long a rest as the passing on took, so that
  * readers never have more than half of the loop. While Postgres is away nothing can be published either: what
  * was comes afterwards.
- * Bounded: EVENT_TAIL_ROWS events a look. Loop thread only. */
+ * Bounded: EVENT_TAIL_ROWS events a look, and of these as many as the follower takes. Loop thread only. */
 #ifndef CYAN_FLEET_EVENT_TAIL_H
 #define CYAN_FLEET_EVENT_TAIL_H
 
@@ -38,7 +38,8 @@ struct told_event {
 struct event_follower {
     void *ctx;
     bool (*is_wanted)(void *ctx); /* anybody still reads */
-    void (*event)(void *ctx, const struct told_event *event);
+    /* False: enough for this round; what follows it comes in the next one. */
+    bool (*event)(void *ctx, const struct told_event *event);
     void (*round)(void *ctx); /* that was one look; event_tail_passed_on follows, at once or later */
 };
 

@@ -38,17 +38,19 @@ static json_t *defaults(const struct hook_event *event)
 /* A form, from malloc: name=value&... */
 static char *form_text(const json_t *object)
 {
-    char *text = mem_string("");
+    char *text = NULL;
+    size_t text_len;
     const char *key;
     const json_t *value;
+    FILE *out = open_memstream(&text, &text_len);
+    must(out != NULL);
     json_object_foreach ((json_t *)object, key, value) {
         char *name = template_percent(key), *data = template_percent(json_string_value(value));
-        char *longer = mem_printf("%s%s%s=%s", text, *text ? "&" : "", name, data);
+        (void)fprintf(out, "%s%s=%s", ftell(out) > 0 ? "&" : "", name, data);
         free(name);
         free(data);
-        free(text);
-        text = longer;
     }
+    must(fclose(out) == 0);
     return text;
 }
 
@@ -155,6 +157,8 @@ const char *hook_request_make(struct hook_request *r, const json_t *spec, const 
     bool no_defaults = json_is_true(json_object_get(spec, "noDefaults"));
     json_t *data;
     struct template_values values = values_of(event, &data);
+    size_t room = HOOK_REQUEST_RENDERED_MAX;
+    values.room = &room;
     *r = (struct hook_request){.checks_certificate =
                                    !json_is_false(json_object_get(spec, "rejectUnauthorized"))};
     for (size_t i = 0; method && i < sizeof methods / sizeof *methods; i++)
@@ -172,7 +176,7 @@ const char *hook_request_make(struct hook_request *r, const json_t *spec, const 
         return "the url would be longer than 8192 bytes";
     if (r->body_len > HOOK_REQUEST_BODY_MAX)
         return "the body would be longer than 65536 bytes";
-    return NULL;
+    return room > 0 ? NULL : "its variables would make more than 262144 bytes of it";
 }
 
 void hook_request_deinit(struct hook_request *r)

@@ -13,6 +13,7 @@
 
 #define HOOK_REQUEST_URL_MAX 8192
 #define HOOK_REQUEST_BODY_MAX 65536
+#define HOOK_REQUEST_RENDERED_MAX 262144 /* what variables may make of url, headers and body together */
 #define HOOK_REQUEST_HEADERS_MAX 40
 
 struct hook_event {           /* all borrowed */

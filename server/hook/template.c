@@ -12,10 +12,17 @@
 struct text {
     char *data; /* ours */
     size_t len, size;
+    size_t *room; /* as values have it */
 };
 
 static void put(struct text *t, const char *data, size_t data_len)
 {
+    if (t->room && data_len > *t->room) {
+        *t->room = 0;
+        return;
+    }
+    if (t->room)
+        *t->room -= data_len;
     if (t->len + data_len + 1 > t->size) {
         t->size = (t->len + data_len + 1) * 2;
         t->data = mem_grow(t->data, t->size, 1);
@@ -157,11 +164,11 @@ static char *value_of(const char *name, const struct template_values *values)
 
 static char *render(const char *text, const struct template_values *values, bool is_url)
 {
-    struct text t = {.data = NULL};
+    struct text t = {.room = values->room};
     struct variable v;
     const char *at;
     put(&t, "", 0);
-    while ((at = strstr(text, "{{")) != NULL) {
+    while ((!t.room || *t.room > 0) && (at = strstr(text, "{{")) != NULL) {
         put(&t, text, (size_t)(at - text));
         if (!variable_read(&v, at)) {
             put(&t, at, 2);

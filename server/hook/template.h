@@ -14,11 +14,13 @@
 struct template_values { /* all borrowed */
     const char *event_name, *event_value, *device_id, *published_at;
     const json_t *data; /* NULL: none */
+    size_t *room;       /* bytes that rendering may still make, in all; NULL: as many as there are */
 };
 
 /* NULL, or a static sentence on what is not supported. */
 const char *template_flaw(const char *text);
-/* From malloc. A template with flaws is taken literally where they are. */
+/* From malloc. A template with flaws is taken literally where they are. What there is no room for is left
+ * out, and *room is 0 from then on: such a text is not to be used. */
 char *template_render(const char *text, const struct template_values *values);
 /* The same; what stands for a variable is percent-encoded, so that it cannot end its part of a URL. */
 char *template_render_url(const char *text, const struct template_values *values);

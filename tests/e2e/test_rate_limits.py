@@ -1,6 +1,8 @@
 """Nobody keeps others out by asking too often: limits per token and per address, told with Retry-After."""
 
 import concurrent.futures
+import contextlib
+import socket
 
 from harness.waiting import wait_until
 
@@ -57,6 +59,15 @@ def test_a_proxy_speaks_for_its_clients(new_cyand):
     rest = plain.rest("owner", "nina")
     answers = [rest.get("/v1/user", headers={"X-Forwarded-For": f"203.0.113.{i}"}) for i in range(40)]
     assert any(map(too_many, answers))
+
+
+def test_the_connections_of_a_proxy_are_those_of_many(new_cyand):
+    cyand = new_cyand(http_streams_per_address=0, http_streams=0, http_trusted_proxy="127.0.0.1")
+    with contextlib.ExitStack() as opened:
+        for _ in range(700):
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", cyand.http_port), 20))
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"
 
 
 def test_logins_have_a_limit_of_their_own(new_cyand):

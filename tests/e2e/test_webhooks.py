@@ -478,6 +478,16 @@ def test_a_webhook_goes_with_its_person(server, joe, target):
                [["0", "0"]], "all of it is gone")
 
 
+def test_nothing_is_left_of_a_webhook_that_was_deleted_while_it_sent(server, joe, target):
+    target.answer = lambda request: (time.sleep(2), (200, {}, b""))[1]
+    hook = create(joe, event="e", url=target.url())
+    publish(joe, "e", "1")
+    wait_count(target, 1)
+    assert joe.delete(f"/v1/integrations/{hook['id']}").status == 204
+    assert server.query("SELECT state FROM webhook_delivery") == [["sending"]]
+    wait_until(lambda: server.query("SELECT count(*) FROM webhook_delivery") == [["0"]], "it goes when it has been sent")
+
+
 # --- never into closed networks ---
 
 CLOSED = ["127.0.0.1", "127.8.9.10", "0.0.0.0", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1",

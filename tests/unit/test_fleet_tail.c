@@ -15,6 +15,7 @@ struct ears {
     struct fleet_fixture *fx;
     bool wanted;
     int count, rounds, opened;
+    int of_round, round_max; /* 0: takes all there is */
     enum fleet_err err;
     struct stream_grant grant;
     char last[2000];        /* of the newest: owner person product device? name=data */
@@ -26,20 +27,23 @@ static bool on_wanted(void *ctx)
     return ((struct ears *)ctx)->wanted;
 }
 
-static void on_event(void *ctx, const struct told_event *e)
+static bool on_event(void *ctx, const struct told_event *e)
 {
     struct ears *ears = ctx;
     assert_true(ears->count < HEARD_MAX);
+    assert_true(ears->round_max == 0 || ears->of_round < ears->round_max);
     snprintf(ears->last, sizeof ears->last, "%d %d %d %s%s=%.*s%s", (int)e->owner_id, (int)e->person_id,
              e->product_id, e->has_device ? "device " : "", e->name, (int)e->data_len, (const char *)e->data,
              e->is_public ? " public" : "");
     ears->numbers[ears->count++] = atoi(e->data_len ? (const char *)e->data : "-1");
+    return ++ears->of_round != ears->round_max;
 }
 
 static void on_round(void *ctx)
 {
     struct ears *ears = ctx;
     ears->rounds++;
+    ears->of_round = 0;
     fleet_events_passed_on(ears->fx->fleet);
 }
 
@@ -108,6 +112,26 @@ static void test_each_once_and_in_order(void **state)
     store(3601, 3601);
     fleet_run_until(fx, ears.count == 3601);
     assert_string_equal(ears.last, "0 0 0 device n=3601");
+}
+
+/* What it does not take is neither lost nor repeated, though more comes meanwhile. */
+static void test_a_follower_that_takes_little_at_a_time(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    struct ears ears;
+    listen_to(&ears, fx);
+    ears.round_max = 7;
+    store(1, 1003);
+    store(1004, 1100);
+    fleet_run_until(fx, ears.count >= 500);
+    store(1101, 1200);
+    fleet_run_until(fx, ears.count == 1200);
+    assert_numbers(&ears, 0, 1, 1200);
+    int rounds = ears.rounds;
+    assert_true(rounds >= 1200 / 7);
+    store(1201, 1201);
+    fleet_run_until(fx, ears.count == 1201);
+    assert_numbers(&ears, 1200, 1201, 1201);
 }
 
 /* A transaction that is open for long holds up nobody else's events, and its own come when it is over. */
@@ -349,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FLEET(test_each_once_and_in_order),
+        FLEET(test_a_follower_that_takes_little_at_a_time),
         FLEET(test_a_long_transaction),
         FLEET(test_what_a_rollback_leaves_is_nothing),
         FLEET(test_who_rests_hears_nothing_until_it_listens_again),

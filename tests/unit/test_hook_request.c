@@ -162,6 +162,44 @@ static void test_too_long(void **state)
     free(value);
 }
 
+/* A webhook of many variables and an event as long as they come: what would be far too long is not made. */
+static void test_no_more_is_rendered_than_could_be_sent(void **state)
+{
+    static const char *const fields[] = {"json", "headers", "form"};
+    struct hook_event long_event = event;
+    char value[1025], *texts = mem_string("");
+    (void)state;
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    long_event.value = value;
+    for (int i = 0; i < TEMPLATE_VARIABLES_MAX; i++) {
+        char *more = mem_printf("%s{{SPARK_EVENT_VALUE}}", texts);
+        free(texts);
+        texts = more;
+    }
+    for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+        char *object = mem_string("{\"n\":\"\""), *text;
+        struct hook_request r;
+        for (int i = 0; i < 30; i++) {
+            char *more = mem_printf("%s,\"n%d\":\"%s\"", object, i, texts);
+            free(object);
+            object = more;
+        }
+        text = mem_printf("{\"event\":\"t\",\"url\":\"http://example.com\",\"%s\":%s}}", fields[f], object);
+        struct hook_spec spec = spec_of(text);
+        assert_non_null(hook_request_make(&r, spec.shown, spec.secrets, &long_event, 1));
+        size_t made = r.body_len;
+        for (size_t i = 0; i < r.header_count; i++)
+            made += strlen(r.headers[i]);
+        assert_in_range(made, 1, 2 * HOOK_REQUEST_RENDERED_MAX);
+        hook_request_deinit(&r);
+        hook_spec_deinit(&spec);
+        free(text);
+        free(object);
+    }
+    free(texts);
+}
+
 static void test_topics_and_answers(void **state)
 {
     struct hook_spec plain = spec_of("{\"event\":\"t\",\"url\":\"http://example.com\"}");
@@ -249,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_a_get),
         cmocka_unit_test(test_own_headers),
         cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_no_more_is_rendered_than_could_be_sent),
         cmocka_unit_test(test_topics_and_answers),
         cmocka_unit_test(test_secrets_are_parted_from_what_is_shown),
         cmocka_unit_test(test_sealed),
