@@ -259,6 +259,24 @@ def test_answers_feed_no_webhook(server, joe, target):
     assert len(target.all()) == 1
 
 
+def test_answers_feed_no_webhook_under_any_name(server, joe, target, new_swarm):
+    """Else one webhook is enough to fill the database: each answer would ask for more."""
+    device = {"id": new_device_id(), "platform": BORON, "system_version": 6200}
+    swarm = new_swarm(server, file=[device]).wait_connected(1)
+    joe.ok("POST", "/v1/devices", {"id": device["id"]})
+    target.answer = lambda request: (200, {}, b"answer") if request.path == "/good" else (404, {}, b"")
+    create(joe, event="h", url=target.url("/good"), responseTopic="hello")
+    create(joe, event="h", url=target.url("/bad"), errorResponseTopic="hear")
+    publish(joe, "hi", "1")
+    swarm.publish(device["id"], "ho", "2")
+    wait_until(lambda: len(events_named(server, "he")) >= 4, "the answers are events")
+    hold_for(1.5)
+    answers = [[event[0], event[2]] for event in events_named(server, "he")]
+    assert sorted(answers, key=str) == sorted(
+        [[name, who] for name in ("hear/0", "hello/0") for who in (device["id"], "")], key=str)
+    assert target.times_by(lambda r: r.path) == {"/good": 2, "/bad": 2}
+
+
 # --- failures ---
 
 def test_retried_until_it_goes_well(joe, target):
