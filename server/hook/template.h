@@ -16,8 +16,9 @@ struct template_values { /* all borrowed */
     const json_t *data; /* NULL: none */
 };
 
-/* NULL, or a static sentence on what is not supported. */
+/* NULL, or a static sentence on what is not supported; else it has so many variables. */
 const char *template_flaw(const char *text);
+size_t template_variables(const char *text);
 /* From malloc. A template with flaws is taken literally where they are. */
 char *template_render(const char *text, const struct template_values *values);
 /* The same; what stands for a variable is percent-encoded, so that it cannot end its part of a URL. */

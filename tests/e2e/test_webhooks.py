@@ -149,7 +149,8 @@ def test_what_is_wrong_is_said(joe, target):
                         ({"body": "{{#each}}x{{/each}}"}, "sections"), ({"headers": {"Host": "x"}}, "headers"),
                         ({"headers": {"X-Cyan-Signature": "x"}}, "headers"), ({"auth": {"username": "x"}}, "auth"),
                         ({"event": "hook-response/x"}, "webhook"), ({"noDefaults": "perhaps"}, "noDefaults"),
-                        ({"query": [1]}, "query"), ({"headers": {"A": "{{x"}}, "templates")]:
+                        ({"query": [1]}, "query"), ({"headers": {"A": "{{x"}}, "templates"),
+                        ({"json": {"a": ["{{x}}"] * 250, "b": {"c": "{{x}}{{y}}"}}, "headers": {"A": "{{x}}" * 5}}, "256")]:
         answer = joe.post("/v1/webhooks", {**good, **wrong})
         assert answer.status == 400 and says.lower() in answer.json["error"].lower(), (wrong, answer)
     assert joe.post("/v1/webhooks", {**good, "deviceID": new_device_id()}).status == 404
