@@ -20,11 +20,29 @@ CREATE FUNCTION free_slug(new_name text) RETURNS text LANGUAGE sql STABLE AS $$
      ORDER BY n LIMIT 1
 $$;
 
+-- Ids of products are few, and none is given twice: devices that say an old one must not come into a new product.
+CREATE FUNCTION products_max() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 100;
+CREATE FUNCTION products_made_max() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 1000;
+ALTER TABLE users ADD COLUMN products_made integer NOT NULL DEFAULT 0; -- those that were deleted too
+
 CREATE FUNCTION create_product(actor_id bigint, actor text, new_name text, platform integer, new_description text,
                                new_settings jsonb)
     RETURNS TABLE (code text, id integer, why text) LANGUAGE plpgsql AS $$
-DECLARE p product;
+DECLARE
+    p product;
+    who record;
 BEGIN
+    SELECT u.role, u.products_made INTO who FROM users u WHERE u.id = actor_id FOR NO KEY UPDATE; -- counted one at a time
+    IF who.role = 'owner' AND (SELECT count(*) FROM product q WHERE q.owner_id = actor_id) >= products_max() THEN
+        RETURN QUERY SELECT 'conflict', NULL::integer,
+                            format('You have %s products already: delete one that is empty.', products_max());
+        RETURN;
+    ELSIF who.role = 'owner' AND who.products_made >= products_made_max() THEN
+        RETURN QUERY SELECT 'conflict', NULL::integer,
+                            format('You have made %s products: an operator of this server can make more.', products_made_max());
+        RETURN;
+    END IF;
+    UPDATE users u SET products_made = u.products_made + 1 WHERE u.id = actor_id;
     INSERT INTO product (slug, name, platform_id, description, owner_id, settings)
     VALUES (free_slug(new_name), new_name, platform, new_description, actor_id, new_settings)
     RETURNING * INTO p;

@@ -288,6 +288,38 @@ static void test_two_at_once_have_two_slugs(void **state)
     assert_int_equal(count_of("SELECT count(DISTINCT slug) FROM product"), 8);
 }
 
+static struct answer try_create(struct fleet_fixture *fx, const struct fleet_actor *who)
+{
+    struct answer a = {0};
+    fleet_create_product(fx->fleet, who, &(struct product_change){.name = "p", .platform_id = ARGON},
+                         on_product, &a);
+    fleet_run_until(fx, a.calls);
+    return a;
+}
+
+/* Ids are few, and who takes them in order comes to those that foreign devices say. */
+static void test_products_of_a_person_are_bounded(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char *sql = mem_printf(
+        "INSERT INTO product (slug, name, platform_id, owner_id) SELECT 'many-' || i, 'm', 12, %lld"
+        " FROM generate_series(1, 99) i",
+        (long long)fx->owner.user_id);
+    fleet_script(sql);
+    free(sql);
+    struct answer last = try_create(fx, &fx->owner), a;
+    assert_int_equal(last.err, FLEET_OK);
+    a = try_create(fx, &fx->owner);
+    assert_int_equal(a.err, FLEET_CONFLICT);
+    assert_string_equal(a.why, "You have 100 products already: delete one that is empty.");
+    assert_int_equal(try_create(fx, &fx->other_owner).err, FLEET_OK);
+    assert_int_equal(delete (fx, &fx->owner, last.id).err, FLEET_OK);
+    assert_int_equal(try_create(fx, &fx->owner).err, FLEET_OK);
+    fleet_script("UPDATE users SET products_made = 1000");
+    assert_int_equal(try_create(fx, &fx->other_owner).err, FLEET_CONFLICT); /* however many he deleted */
+    assert_int_equal(try_create(fx, &fx->operator).err, FLEET_OK);
+}
+
 static void test_who_may(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -791,3 +823,4 @@ int main(void)
     fleet_fixture_end();
     return failed;
 }
+        TEST(test_products_of_a_person_are_bounded),
