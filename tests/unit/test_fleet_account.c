@@ -254,6 +254,21 @@ static void test_locks_grow_and_success_forgets(void **state)
 /* A name nobody has is locked like any other: a lock does not tell who exists. */
 static void test_unknown_names_are_locked_alike(void **state)
 {
+/* Who has an account guesses at those of others no more often than who has none. */
+static void test_a_right_password_buys_no_guesses(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    make(fx, "nina", "correct horse");
+    make(fx, "mike", "correct horse");
+    fail_times(fx, "nina", HOME, 5);
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_OK);
+    fail_times(fx, "mike", HOME, 4); /* these may be his own */
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_OK);
+    fail_times(fx, "lara", HOME, 5);
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_LOCKED);
+    assert_int_equal(sign_in(fx, "nina", "correct horse", AWAY).result, SIGN_IN_OK);
+}
+
     struct fleet_fixture *fx = *state;
     fail_times(fx, "nobody", HOME, 10);
     assert_int_equal(sign_in(fx, "nobody", "wrong horse", AWAY).result, SIGN_IN_LOCKED);
@@ -793,6 +808,7 @@ int main(void)
         TEST(test_unknown_names_are_locked_alike),
         TEST(test_guesses_at_the_same_time),
         TEST(test_yesterdays_failures_are_forgotten),
+        TEST(test_a_right_password_buys_no_guesses),
         TEST(test_grants),
         TEST(test_refreshing_rotates),
         TEST(test_a_refresh_token_that_comes_again_ends_its_family),
