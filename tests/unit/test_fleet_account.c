@@ -158,6 +158,9 @@ static void test_names_and_passwords_that_are_none(void **state)
     assert_int_equal(make(fx, "olive", "another horse"), ACCOUNT_TAKEN); /* also of who has only tokens */
     assert_int_equal(make(fx, "mike", "short"), ACCOUNT_INVALID);
     assert_int_equal(make(fx, "m ike", "correct horse"), ACCOUNT_INVALID);
+    assert_int_equal(make(fx, "Policy", "correct horse"),
+                     ACCOUNT_INVALID); /* the trail would tell of another */
+    assert_int_equal(make(fx, "192.0.2.1", "correct horse"), ACCOUNT_INVALID);
     assert_int_equal(sign_in(fx, "nina", "correct horse", HOME).result, SIGN_IN_OK);
 }
 
@@ -251,9 +254,6 @@ static void test_locks_grow_and_success_forgets(void **state)
     assert_int_equal(sign_in(fx, "nina", "correct horse", HOME).result, SIGN_IN_OK);
 }
 
-/* A name nobody has is locked like any other: a lock does not tell who exists. */
-static void test_unknown_names_are_locked_alike(void **state)
-{
 /* Who has an account guesses at those of others no more often than who has none. */
 static void test_a_right_password_buys_no_guesses(void **state)
 {
@@ -269,6 +269,9 @@ static void test_a_right_password_buys_no_guesses(void **state)
     assert_int_equal(sign_in(fx, "nina", "correct horse", AWAY).result, SIGN_IN_OK);
 }
 
+/* A name nobody has is locked like any other: a lock does not tell who exists. */
+static void test_unknown_names_are_locked_alike(void **state)
+{
     struct fleet_fixture *fx = *state;
     fail_times(fx, "nobody", HOME, 10);
     assert_int_equal(sign_in(fx, "nobody", "wrong horse", AWAY).result, SIGN_IN_LOCKED);
@@ -805,10 +808,10 @@ int main(void)
         TEST(test_old_hashes_follow),
         TEST(test_the_tenth_failure_locks_account_and_address),
         TEST(test_locks_grow_and_success_forgets),
+        TEST(test_a_right_password_buys_no_guesses),
         TEST(test_unknown_names_are_locked_alike),
         TEST(test_guesses_at_the_same_time),
         TEST(test_yesterdays_failures_are_forgotten),
-        TEST(test_a_right_password_buys_no_guesses),
         TEST(test_grants),
         TEST(test_refreshing_rotates),
         TEST(test_a_refresh_token_that_comes_again_ends_its_family),
