@@ -6,7 +6,7 @@ build="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libpq-dev libhiredi
     libprotobuf-c-dev protobuf-c-compiler libinih-dev libcoap3-dev uthash-dev libcmocka-dev libssl-dev libargon2-dev
     libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev zlib1g-dev ca-certificates curl openssl"
 run="$build postgresql redis-server python3"
-check="$run python3-pytest python3-pytest-xdist libcoap3-bin clang-format nodejs"
+check="$run python3-pytest python3-pytest-xdist python3-jsonschema libcoap3-bin clang-format nodejs"
 
 case ${1:-} in
 build) wanted=$build ;;

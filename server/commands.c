@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "api/route.h"
 #include "base/bytes.h"
 #include "base/device_id.h"
 #include "base/mem.h"
@@ -247,6 +249,36 @@ static int run_config(const struct config *config, int word_count, char **words,
     return 0;
 }
 
+static int print_routes_json(void)
+{
+    json_t *list = json_array();
+    const struct route *row;
+    for (size_t i = 0; (row = route_at(i)) != NULL; i++)
+        (void)json_array_append_new(list,
+                                    json_pack("{ssssssss?}", "method", row->method, "path", row->pattern,
+                                              "access", route_access_name(row->access), "scope", row->scope));
+    int err = json_dumpf(list, stdout, JSON_INDENT(2));
+    json_decref(list);
+    printf("\n");
+    return err == 0 ? 0 : 1;
+}
+
+static int run_routes(const struct config *config, int word_count, char **words,
+                      const struct config_flag *flags)
+{
+    const struct route *row;
+    (void)config;
+    (void)words;
+    if (word_count != 1)
+        return usage("routes [--json]");
+    if (flags[FLAG_JSON].value)
+        return print_routes_json();
+    for (size_t i = 0; (row = route_at(i)) != NULL; i++)
+        printf("%-7s %-58s %-9s %s\n", row->method, row->pattern, route_access_name(row->access),
+               row->scope ? row->scope : "-");
+    return 0;
+}
+
 static const struct command {
     const char *name, *form, *help;
     unsigned flags; /* bits of enum command_flag that it takes */
@@ -260,6 +292,8 @@ static const struct command {
      "make the server key if there is none, print its fingerprint", 1u << FLAG_EXPORT | 1u << FLAG_ADDRESS,
      run_keygen},
     {"migrate", "migrate", "bring the database schema up to date", 0, run_migrate},
+    {"routes", "routes [--json]", "print what the REST interface answers: method, path, role, scope",
+     1u << FLAG_JSON, run_routes},
     {"token", "token create --role owner|operator|admin [--user NAME] [--expires-in SECONDS]",
      "print a new access token", 1u << FLAG_ROLE | 1u << FLAG_USER | 1u << FLAG_EXPIRES_IN, run_token_create},
     {"user", "user add NAME --role owner|operator|admin | user password NAME",

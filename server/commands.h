@@ -1,4 +1,5 @@
-/* commands.h: what cyand does instead of serving: keygen, migrate, device add, token create, user, config.
+/* commands.h: what cyand does instead of serving: keygen, migrate, device add, token create, user, config,
+ * routes.
  *
  * Each prints its result on stdout, or one line on stderr, and returns the exit code: 0, 1 (could not), 2
  * (bad usage). */
@@ -17,6 +18,7 @@ enum command_flag {
     FLAG_ROLE,
     FLAG_USER,
     FLAG_EXPIRES_IN,
+    FLAG_JSON,
     FLAG_COUNT
 };
 

@@ -465,6 +465,8 @@ static bool take_flag(struct config *c, struct config_flag *passed, const char *
 
     if (asked == NULL && !is_file && o == NULL)
         return refuse(error, "--%.400s is not a flag here; see --help", name);
+    if (asked != NULL && asked->is_switch && *value != '\0')
+        return refuse(error, "--%.400s takes no value", name);
     if (value == NULL)
         return refuse(error, "--%.400s needs a value", name);
     if (asked != NULL) {
@@ -492,9 +494,13 @@ static bool take_flags(struct config *c, int *argc, char **argv, struct config_f
         }
         size_t name_len = strcspn(argv[i] + 2, "=");
         char *name = mem_string_n(argv[i] + 2, name_len);
-        char *value = argv[i][2 + name_len] == '=' ? argv[i] + 2 + name_len + 1 : NULL;
-        if (value == NULL && i + 1 < *argc)
-            value = argv[++i];
+        const struct config_flag *asked = passed_find(passed, name);
+        bool is_switch = asked != NULL && asked->is_switch;
+        char *value = argv[i] + 2 + name_len;
+        if (*value == '=')
+            value++;
+        else if (!is_switch)
+            value = i + 1 < *argc ? argv[++i] : NULL;
         bool ok = take_flag(c, passed, name, value, error);
         free(name);
         if (!ok)

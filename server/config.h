@@ -70,6 +70,7 @@ struct config {
 struct config_flag {
     const char *name;  /* without the dashes; NULL ends a list */
     const char *value; /* borrowed from argv; stays as it was when the flag is not given */
+    bool is_switch;    /* takes no value: `--json`; its value is "" when it is given */
 };
 
 /* Reads all sources into c. Flags are --name VALUE or --name=VALUE; all of them leave argv, where argv[0] and

@@ -16,10 +16,15 @@ static bool asks_for(int argc, char **argv, const char *flag)
 int main(int argc, char **argv)
 {
     struct config_flag flags[FLAG_COUNT + 1] = {
-        [FLAG_EXPORT] = {"export", NULL}, [FLAG_ADDRESS] = {"address", NULL},
-        [FLAG_KEY] = {"key", NULL},       [FLAG_PSK] = {"psk", NULL},
-        [FLAG_NAME] = {"name", NULL},     [FLAG_ROLE] = {"role", NULL},
-        [FLAG_USER] = {"user", NULL},     [FLAG_EXPIRES_IN] = {"expires-in", NULL},
+        [FLAG_EXPORT] = {.name = "export"},
+        [FLAG_ADDRESS] = {.name = "address"},
+        [FLAG_KEY] = {.name = "key"},
+        [FLAG_PSK] = {.name = "psk"},
+        [FLAG_NAME] = {.name = "name"},
+        [FLAG_ROLE] = {.name = "role"},
+        [FLAG_USER] = {.name = "user"},
+        [FLAG_EXPIRES_IN] = {.name = "expires-in"},
+        [FLAG_JSON] = {.name = "json", .is_switch = true},
     };
     struct config config;
     char why[CONFIG_ERROR_SIZE];

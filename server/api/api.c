@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/http.h"
+#include "api/openapi.h"
 #include "api/room.h"
 #include "api/streams.h"
 #include "base/mem.h"
@@ -18,6 +19,8 @@ static void count_answers(struct api *api)
     api->vanished =
         metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_vanished_total", NULL,
                     "Requests whose client was gone, or cut for slowness, before its answer was sent.");
+    api->unreadable = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_unreadable_total", NULL,
+                                  "Requests that were refused for not being HTTP that can be read.");
     api->stalled = metrics_add(api->metrics, METRIC_COUNTER, "cyan_http_streams_stalled_total", NULL,
                                "Answers in pieces that were cut because their client read too slowly.");
 }
@@ -41,10 +44,12 @@ struct api *api_new(uv_loop_t *loop, const struct api_settings *settings, struct
         return NULL;
     }
     count_answers(api);
+    api->openapi = openapi_text();
     api->limits = limits_new(metrics, &settings->limits);
     api->http = http_new(loop, settings, api, why, why_size);
     if (api->http == NULL) {
         limits_free(api->limits);
+        free(api->openapi);
         free(api);
         return NULL;
     }
@@ -80,6 +85,7 @@ static void on_streams_closed(void *arg)
     void (*closed)(void *) = api->closed;
     void *closed_arg = api->closed_arg;
 
+    free(api->openapi);
     limits_free(api->limits);
     free(api);
     closed(closed_arg);

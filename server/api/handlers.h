@@ -154,5 +154,6 @@ void audit_read(struct http_request *r); /* audit.c */
 
 void health_read(struct http_request *r);  /* health.c */
 void metrics_read(struct http_request *r); /* metrics.c */
+void openapi_read(struct http_request *r); /* openapi.c */
 
 #endif

@@ -25,6 +25,7 @@
 /* A client's connection; in the list while it has not brought a whole request. */
 struct client {
     struct client *prev, *next;
+    struct http *http; /* borrowed */
     struct MHD_Connection *connection;
     uint64_t since_ms; /* the list is in this order: clients are appended at the present time */
     bool listed;
@@ -91,6 +92,7 @@ static void on_client(void *arg, struct MHD_Connection *connection, void **conte
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         c = mem_alloc(sizeof(*c));
+        c->http = h;
         c->connection = connection;
         client_wait(h, c);
         *context = c;
@@ -213,6 +215,11 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     (void)status, (void)events; /* libmicrohttpd looks for itself */
     http_run(poll->data);
+}
+
+void http_count_unreadable(struct MHD_Connection *connection)
+{
+    client_of(connection)->http->api->unreadable->value++;
 }
 
 void http_wake(struct http *h)

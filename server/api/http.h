@@ -31,6 +31,8 @@ struct http *http_new(uv_loop_t *loop, const struct api_settings *settings, stru
                       size_t why_size);
 uint16_t http_port(const struct http *h);
 void http_wake(struct http *h); /* a connection was resumed */
+struct MHD_Connection;
+void http_count_unreadable(struct MHD_Connection *connection); /* for library_answer.c */
 /* Stops accepting; requests under way get HTTP_DRAIN_MS; then frees h and calls closed. */
 void http_close(struct http *h, void (*closed)(void *arg), void *arg);
 

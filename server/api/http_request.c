@@ -11,6 +11,7 @@
 #include "api/authenticate.h"
 #include "api/http.h"
 #include "api/http_stream.h"
+#include "api/library_answer.h"
 #include "api/refused.h"
 #include "api/respond.h"
 #include "base/bytes.h"
@@ -177,8 +178,29 @@ static void upload_drop(struct http_request *r)
 
 /* --- the body as it comes --- */
 
+static enum MHD_Result count_lengths(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    size_t *count = arg;
+
+    (void)kind, (void)value;
+    *count += strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+/* Where the body ends must be clear: a proxy before us may think otherwise (RFC 9112 6.3). */
+static bool is_ambiguous(const struct http_request *r)
+{
+    const char *coding = header(r, "Transfer-Encoding");
+    size_t count = 0;
+
+    (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_lengths, &count);
+    return count > 1 || (coding != NULL && strcasecmp(coding, "chunked") != 0);
+}
+
 bool http_request_is_hopeless(const struct http_request *r)
 {
+    if (is_ambiguous(r))
+        return true;
     const char *length = header(r, "Content-Length");
     size_t most = r->file_max_bytes + (client_waits(r) ? BODY_MAX_BYTES : HTTP_REQUEST_DRAIN_BYTES);
 
@@ -391,7 +413,12 @@ void http_request_process(struct http_request *r)
 void http_request_refuse_upload(struct http_request *r)
 {
     enter(r, HTTP_REQUEST_WORKING);
-    respond_error(r, 413, "The body is too large.");
+    if (!is_ambiguous(r)) {
+        respond_error(r, 413, "The body is too large.");
+        return;
+    }
+    http_request_add_header(r, "Connection", "close");
+    respond_error(r, 400, "The headers do not say clearly how long the body is.");
 }
 
 void http_request_suspend(struct http_request *r)
@@ -407,7 +434,7 @@ bool http_request_send(struct http_request *r)
 
     must(response != NULL);
     r->response = NULL;
-    queued = MHD_queue_response(r->connection, r->status, response) == MHD_YES;
+    queued = library_answer_queue(r->connection, r->status, response);
     MHD_destroy_response(response);
     if (r->state == HTTP_REQUEST_ANSWERED) {
         r->api->answers[r->status / 100 - 2]->value++;

@@ -104,7 +104,8 @@ struct http_request {
 /* For http.c. url: the path, not decoded. */
 struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,
                                       const char *method);
-/* The body is larger than would be read to its end, or than a client that waits for our word may send. */
+/* The body is larger than would be read to its end, or than a client that waits for our word may send; or
+ * nobody can say how long it is. */
 must_check bool http_request_is_hopeless(const struct http_request *r);
 /* An upload becomes ADMITTING, or is ANSWERED at once; others stay as they are. */
 void http_request_admit(struct http_request *r);
@@ -114,7 +115,7 @@ must_check bool http_request_reads_body(const struct http_request *r);
 must_check bool http_request_upload(struct http_request *r, const char *data, size_t data_len);
 /* The body is complete, or will not be read: finds the answer, or leaves the request WAITING. */
 void http_request_process(struct http_request *r);
-void http_request_refuse_upload(struct http_request *r);   /* 413 before any of the body is read */
+void http_request_refuse_upload(struct http_request *r);   /* before any of a hopeless body is read */
 must_check bool http_request_send(struct http_request *r); /* ANSWERED: hands the answer to libmicrohttpd */
 void http_request_suspend(struct http_request *r);         /* WORKING without an answer: to WAITING */
 /* libmicrohttpd is done with it: frees it, or leaves that to the query under way. */

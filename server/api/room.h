@@ -23,12 +23,14 @@ struct api {
     struct hooks *hooks;
     struct metrics *metrics;
     struct api_view view;
+    char *openapi;         /* ours: the document, as text */
     struct limits *limits; /* ours */
     struct trusted_proxies proxies;
     bool signup_open;
     uint32_t token_expires_s;
     size_t upload_count; /* requests that bring a file, HTTP_REQUEST_UPLOADS_MAX at most */
     struct metric *answers[API_STATUS_CLASSES], *vanished, *stalled;
+    struct metric *unreadable; /* what is no HTTP */
     void (*closed)(void *arg);
     void *closed_arg;
 };

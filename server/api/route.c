@@ -89,6 +89,16 @@ size_t route_file_max_bytes(const struct route *route)
                : 0;
 }
 
+const char *route_access_name(enum route_access access)
+{
+    static const char *const names[] = {[ROUTE_PUBLIC] = "public",
+                                        [ROUTE_OWNER] = "owner",
+                                        [ROUTE_OPERATOR] = "operator",
+                                        [ROUTE_ADMIN] = "admin"};
+
+    return names[access];
+}
+
 const char *route_param(const struct route *route, const struct target *target, const char *name)
 {
     const char *pattern = route->pattern;

@@ -41,6 +41,7 @@ size_t route_file_max_bytes(const struct route *route);
 bool route_reads_file(const struct route *route);
 /* The segment that stands for the part `:name`; NULL when the pattern has none. */
 const char *route_param(const struct route *route, const struct target *target, const char *name);
+const char *route_access_name(enum route_access access); /* `owner` */
 /* What the last part `*rest` stands for, joined with `/`, with the trailing one if there was one; the caller
  * frees. NULL when the pattern has none. */
 char *route_rest(const struct route *route, const struct target *target);

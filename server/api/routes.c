@@ -95,6 +95,7 @@ static const struct route routes[] = {
     {"POST", "/v1/integrations/:integration/disable", ROUTE_OWNER, "integrations:update", webhook_disable},
     {"POST", "/v1/integrations/:integration/enable", ROUTE_OWNER, "integrations:update", webhook_enable},
     {"GET", "/v1/integrations/:integration/test", ROUTE_OWNER, "integrations:test", webhook_test},
+    {"GET", "/v1/openapi.json", ROUTE_PUBLIC, NULL, openapi_read},
     {"GET", "/v1/nodes", ROUTE_OPERATOR, "nodes:list", nodes_read},
     {"GET", "/v1/products/:product/devices/:device/events", ROUTE_OWNER, "events:get", events_stream},
     {"GET", "/v1/products/:product/devices/:device/events/*prefix", ROUTE_OWNER, "events:get", events_stream},

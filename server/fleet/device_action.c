@@ -11,8 +11,6 @@
 #include "fleet/device_action_inner.h"
 #include "fleet/device_filter.h"
 
-#define COUNT_MS 30000 /* on the bulk connections it may wait for others */
-
 static const struct pg_statement dry_run = {
     .name = "device_action_dry",
     .sql = "SELECT c.n, s.id FROM (SELECT count(*) AS n FROM device d WHERE" DEVICE_FILTER_SQL ") c"
@@ -172,7 +170,7 @@ static void ask_dry(struct order_wait *w)
     struct pg_param params[DEVICE_FILTER_PARAMS + 1];
     memcpy(params, w->filter.params, sizeof w->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&limit, DEVICE_ACTION_SAMPLE);
-    pg_exec(w->f->bulk, &dry_run, params, COUNT_MS, PG_RETRY, on_ordered, w);
+    pg_exec(w->f->bulk, &dry_run, params, fleet_bulk_patience_ms(w->f), PG_RETRY, on_ordered, w);
 }
 
 static json_t *said_of(const struct device_action_wish *wish, json_t *filter, json_t *metadata)
@@ -206,7 +204,8 @@ static void ask_create(struct order_wait *w, const struct fleet_actor *actor,
         wish->product_id ? fleet_int(&product, wish->product_id) : pg_text(NULL);
     params[DEVICE_FILTER_PARAMS + 2] = pg_text(text);
     /* with a key doing it again is doing it once; without one an answer that is lost stays unknown */
-    pg_exec(w->f->bulk, &create, params, COUNT_MS, wish->key ? PG_RETRY : PG_AGAIN, on_ordered, w);
+    pg_exec(w->f->bulk, &create, params, fleet_bulk_patience_ms(w->f), wish->key ? PG_RETRY : PG_AGAIN,
+            on_ordered, w);
     free(text);
 }
 

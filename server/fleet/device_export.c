@@ -12,8 +12,6 @@
 #include "fleet/device_row.h"
 #include "fleet/sql_array.h"
 
-#define IDS_MS 30000 /* on the bulk connections it may wait for others */
-
 static const struct pg_statement slice_of_ids = {
     .name = "device_export_ids",
     .sql = "SELECT " DEVICE_COLUMNS ", " DEVICE_PRODUCT_COLUMNS(
@@ -153,8 +151,8 @@ static void ask_ids(struct device_export *e)
     memcpy(params, e->filter.params, sizeof e->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&n[0], 1); /* every one */
     params[DEVICE_FILTER_PARAMS + 1] = fleet_int(&n[1], FLEET_SNAPSHOT_MAX + 1);
-    e->query =
-        pg_exec(e->f->bulk, device_list_measure(e->order, e->ascending), params, IDS_MS, PG_RETRY, on_ids, e);
+    e->query = pg_exec(e->f->bulk, device_list_measure(e->order, e->ascending), params,
+                       fleet_bulk_patience_ms(e->f), PG_RETRY, on_ids, e);
 }
 
 static void on_nothing(void *ctx)

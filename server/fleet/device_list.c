@@ -23,7 +23,6 @@
 
 #define COUNT_MAX 5000
 #define MEASURING_MAX 16 /* lists at a time */
-#define MEASURE_MS 30000 /* statements on the bulk connections may wait for each other */
 #define CURSOR_SIZE (2 * (DEVICE_ID_BYTES + PLACES_KEY_SIZE) + 1)
 
 struct wait {
@@ -215,8 +214,8 @@ static struct measuring *measure(struct wait *w)
     memcpy(params, w->filter.params, sizeof w->filter.params);
     params[DEVICE_FILTER_PARAMS] = fleet_int(&stride, PLACES_STRIDE);
     params[DEVICE_FILTER_PARAMS + 1] = pg_text(NULL);
-    pg_exec(lists->f->bulk, device_list_measure(w->order, w->ascending), params, MEASURE_MS, PG_RETRY,
-            on_measured, m);
+    pg_exec(lists->f->bulk, device_list_measure(w->order, w->ascending), params,
+            fleet_bulk_patience_ms(lists->f), PG_RETRY, on_measured, m);
     return m;
 }
 

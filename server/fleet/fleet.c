@@ -36,6 +36,7 @@
 #define DRAIN_MS 2000
 #define PATIENCE_MS 5000
 #define PATIENCE_AWAY_MS 300
+#define PATIENCE_BULK_MS 30000 /* statements on the bulk connections wait for each other */
 
 static const struct pg_statement node_offline = {
     .name = "node_offline",
@@ -338,6 +339,11 @@ void fleet_drain(struct fleet *f, void (*done)(void *arg), void *arg)
 uint32_t fleet_patience_ms(const struct fleet *f)
 {
     return pg_is_up(f->pg) ? PATIENCE_MS : PATIENCE_AWAY_MS;
+}
+
+uint32_t fleet_bulk_patience_ms(const struct fleet *f)
+{
+    return pg_is_up(f->bulk) ? PATIENCE_BULK_MS : PATIENCE_AWAY_MS;
 }
 
 enum fleet_err fleet_err_of(enum pg_err err, const struct pg_result *result, const char *what)

@@ -79,6 +79,7 @@ struct fleet {
 
 /* How long a question of a person may wait for Postgres. While it is away people are told soon. */
 uint32_t fleet_patience_ms(const struct fleet *f);
+uint32_t fleet_bulk_patience_ms(const struct fleet *f); /* the same of f->bulk */
 /* Errors of the store that leave no room for interpretation; a refusal is logged here. */
 enum fleet_err fleet_err_of(enum pg_err err, const struct pg_result *result, const char *what);
 

@@ -1,5 +1,6 @@
 """One cyand process with its own keys, ports and database."""
 
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,7 @@ import tempfile
 import threading
 import shutil
 
-from . import paths, processes
+from . import openapi, paths, processes
 from .metrics import Metrics
 from .rest import Rest
 from .waiting import wait_until
@@ -46,7 +47,7 @@ class Cyand:
         self.process = None
         self.coap_port = self.http_port = None
         self._lines, self._reader = [], None
-        self._admin_token = None
+        self._admin_token = self._document = None
 
     # --- life ---
 
@@ -149,11 +150,25 @@ class Cyand:
         """A client with a fresh token; the nameless admin's is kept."""
         if role == "admin" and user is None:
             self._admin_token = self._admin_token or self.create_token("admin")
-            return Rest(self.http_port, self._admin_token)
-        return Rest(self.http_port, self.create_token(role, user))
+            return Rest(self.http_port, self._admin_token, document=self.checked_document())
+        return Rest(self.http_port, self.create_token(role, user), document=self.checked_document())
 
     def anonymous(self):
-        return Rest(self.http_port)
+        return Rest(self.http_port, document=self.checked_document())
+
+    def document(self):
+        """What it says of itself, openapi.Document."""
+        if self._document is None:
+            self._document = openapi.Document(Rest(self.http_port).ok("GET", "/v1/openapi.json"))
+        return self._document
+
+    def checked_document(self):
+        """Every answer of every test is held against it when CHECK_ANSWERS is set."""
+        return self.document() if os.environ.get("CHECK_ANSWERS") else None
+
+    def routes(self):
+        """The route table: method, path, access, scope."""
+        return json.loads(self.command("routes", "--json"))
 
     def metrics(self):
         answer = self.anonymous().get("/metrics")

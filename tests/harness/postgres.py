@@ -33,6 +33,31 @@ def _server_user():
     raise AssertionError("no unprivileged user for Postgres")
 
 
+class Session:
+    """One psql that stays, for very many statements."""
+
+    _END = "\\echo the end of it\n"
+
+    def __init__(self, conninfo):
+        self._psql = processes.start([_program("psql"), "-X", "-q", "--csv", "-t", "-v", "ON_ERROR_STOP=1", "-d", conninfo], cwd="/",
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def query(self, sql):
+        self._psql.stdin.write(sql + ";\n" + self._END)
+        self._psql.stdin.flush()
+        lines = []
+        for line in self._psql.stdout:
+            if line == "the end of it\n":
+                return list(csv.reader(lines))
+            lines.append(line)
+        raise AssertionError("".join(lines))
+
+    def close(self):
+        self._psql.stdin.close()
+        self._psql.stdout.close()
+        processes.stop(self._psql)
+
+
 class Postgres:
     """One cluster. durable: writes reach the disk before they count, as in production; costs time."""
 
@@ -98,6 +123,9 @@ class Postgres:
 
     def conninfo(self, database):
         return f"host={self.folder} user=cyan dbname={database}"
+
+    def session(self, database):
+        return Session(self.conninfo(database))
 
     def create_database(self, template=None):
         self._databases += 1

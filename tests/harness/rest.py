@@ -25,11 +25,13 @@ class Answer:
 
 
 class Rest:
-    def __init__(self, port, token=None, host="127.0.0.1"):
-        self.host, self.port, self.token = host, port, token
+    """document: an openapi.Document that every answer must agree with."""
+
+    def __init__(self, port, token=None, host="127.0.0.1", document=None):
+        self.host, self.port, self.token, self.document = host, port, token, document
 
     def with_token(self, token):
-        return Rest(self.port, token, self.host)
+        return Rest(self.port, token, self.host, self.document)
 
     def request(self, method, path, json_body=None, form=None, headers=None, body=None, timeout_s=40):
         """body: bytes, or an iterator of them, which is sent chunked."""
@@ -45,9 +47,13 @@ class Rest:
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
-            return Answer(response, response.read())
+            is_endless = response.headers.get_content_type() == "text/event-stream"
+            answer = Answer(response, b"" if is_endless else response.read())
         finally:
             connection.close()
+        if self.document is not None:
+            self.document.check(method, path, answer)
+        return answer
 
     def get(self, path, **options):
         return self.request("GET", path, **options)

@@ -454,6 +454,54 @@ static void test_too_large_bodies_are_413(void **state)
                  413, "The body is too large.");
 }
 
+/* What libmicrohttpd refuses by itself, with pages in HTML of which none gets out, also not twice. */
+static void test_what_is_not_http_is_refused_in_json(void **state)
+{
+    static const struct {
+        const char *request, *error;
+        int status;
+    } bad[] = {
+        {"GET /health HTTP/9.9\r\nHost: x\r\n\r\n", "This version of HTTP is not supported.", 505},
+        {"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", "The request is not valid HTTP.",
+         400},
+        {"POST /v1/devices HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+         "The request is not valid HTTP.", 400},
+        {"POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+         "The body is too large.", 413},
+    };
+    struct answer a;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct client *c = dial();
+        say(c, bad[i].request);
+        hear(c, &a);
+        assert_int_equal(a.status, bad[i].status);
+        assert_non_null(strstr(a.head, "Content-Type: application/json; charset=utf-8\r\n"));
+        assert_string_equal(text_of(&a, "error"), bad[i].error);
+        forget(&a);
+        assert_int_equal(c->text_len, 0);
+        assert_false(more(c));
+        hang_up(c);
+    }
+    ask(&a, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(a.body, "\ncyan_http_unreadable_total 4\n"));
+    forget(&a);
+}
+
+static void test_a_body_of_unclear_length_is_refused(void **state)
+{
+    static const char *const bad[] = {"Content-Length: 2\r\nContent-Length: 60", "Transfer-Encoding: gzip",
+                                      "Transfer-Encoding: chunked\r\nContent-Length: 2"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *request = mem_printf("POST /v1/devices HTTP/1.1\r\n" AS_ADMIN "%s\r\n\r\n{}", bad[i]);
+        assert_error(request, 400, "The headers do not say clearly how long the body is.");
+        free(request);
+    }
+}
+
 static void test_long_headers_are_431(void **state)
 {
     char *filler = mem_alloc(40001), *request;
@@ -770,6 +818,8 @@ int main(void)
         SERVED(test_chunked_body),
         SERVED(test_too_large_bodies_are_413),
         SERVED(test_long_headers_are_431),
+        SERVED(test_what_is_not_http_is_refused_in_json),
+        SERVED(test_a_body_of_unclear_length_is_refused),
         SERVED(test_claim_and_unclaim),
         SERVED(test_provisioning),
         SERVED(test_ping),

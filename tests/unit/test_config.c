@@ -135,7 +135,8 @@ static void words_stay_and_the_commands_own_flags_are_taken(void **state)
     char key[] = "--key=a.pem", port[] = "--coap_port=9";
     char *argv[] = {"cyand", "device", "add", key, "1234", "--name", "porch", port, NULL};
     int argc = 8;
-    struct config_flag passed[] = {{"key", NULL}, {"name", NULL}, {"psk", NULL}, {NULL, NULL}};
+    struct config_flag passed[] = {
+        {.name = "key"}, {.name = "name"}, {.name = "psk"}, {.name = "json", .is_switch = true}, {0}};
     (void)state;
 
     assert_true(config_load(&c, &argc, argv, passed, error));
