@@ -130,6 +130,7 @@ CREATE FUNCTION sign_in_end(account text, address text, is_right boolean, uid bi
 DECLARE
     subjects bytea[] := sign_in_subjects(account, address);
     wait_ms bigint;
+    forgiven integer;
     f record;
 BEGIN
     -- both, in one order: two that end at once must not wait for each other
@@ -138,7 +139,10 @@ BEGIN
     IF wait_ms > 0 THEN
         RETURN wait_ms;
     ELSIF is_right THEN
-        DELETE FROM sign_in_failure s WHERE s.subject = ANY (subjects);
+        DELETE FROM sign_in_failure s WHERE s.subject = subjects[1] RETURNING s.failures INTO forgiven;
+        -- of the address what may have been theirs: with one right password nobody buys guesses at other accounts
+        DELETE FROM sign_in_failure s WHERE s.subject = subjects[2] AND s.failures <= forgiven;
+        UPDATE sign_in_failure s SET failures = s.failures - forgiven WHERE s.subject = subjects[2] AND forgiven IS NOT NULL;
         UPDATE users SET password = new_password WHERE id = uid AND password = old_password AND new_password IS NOT NULL;
         RETURN 0;
     END IF;

@@ -54,7 +54,8 @@ CREATE INDEX device_action_product ON device_action (product_id) WHERE product_i
 
 -- said: action, metadata, filter, expect, tolerance; key, sha256 of the body when there is an Idempotency-Key.
 -- code: 'ok', 'again' (the same key and body: nothing is done), 'key' (used with another body), 'expect' (another number is fitting),
--- 'no quarantine' (the product keeps none), 'many' (100 are running).
+-- 'no quarantine' (the product keeps none), 'many' (100 are running), 'groups' (the product would have too many: need_groups of
+-- 0024, which makes those that are missing).
 CREATE FUNCTION device_action_create(who text, product integer, said jsonb, fitting bigint)
     RETURNS TABLE (code text, id bigint, devices bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -79,6 +80,10 @@ BEGIN
                           WHERE p.id = product AND NOT product_quarantines(p.settings)) THEN 'no quarantine'
                  WHEN (SELECT count(*) FROM device_action a WHERE a.state = 'running') >= 100 THEN 'many'
                  ELSE 'ok' END;
+    IF code = 'ok' AND said ->> 'action' = 'groups'
+       AND NOT need_groups(who, product, ARRAY(SELECT jsonb_array_elements_text(said #> '{metadata,add}'))) THEN
+        code := 'groups';
+    END IF;
     IF code <> 'ok' THEN
         DELETE FROM idempotency_key i WHERE i.actor = who AND i.key = key_text;
         RETURN NEXT;
@@ -87,10 +92,6 @@ BEGIN
     INSERT INTO device_action AS a (product_id, actor, action, metadata, filter, devices)
     VALUES (product, who, said ->> 'action', said -> 'metadata', said -> 'filter', fitting)
     RETURNING a.id INTO device_action_create.id;
-    IF said ->> 'action' = 'groups' THEN
-        INSERT INTO product_group (product_id, name)
-        SELECT product, g FROM jsonb_array_elements_text(said #> '{metadata,add}') g ON CONFLICT DO NOTHING;
-    END IF;
     UPDATE idempotency_key i SET status = 202, response = jsonb_build_object('device_action', device_action_create.id)
      WHERE i.actor = who AND i.key = key_text;
     INSERT INTO audit (actor, action, target, after)

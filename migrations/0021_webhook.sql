@@ -48,9 +48,10 @@ CREATE INDEX webhook_delivery_due ON webhook_delivery (webhook_id, next_at, id) 
 CREATE INDEX webhook_delivery_lease ON webhook_delivery (next_at) WHERE state = 'sending';
 CREATE INDEX webhook_delivery_ended ON webhook_delivery (webhook_id, ended_at) WHERE ended_at IS NOT NULL;
 
--- What a webhook is answered with is an event too, and goes to no webhook; so no two can feed each other.
-CREATE FUNCTION is_hook_name(name text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN name COLLATE "C" ~ '(^|/)hook-(response|error|sent)/';
+-- What a webhook is answered with is an event too, and goes to no webhook; so no two can feed each other, nor one itself. Such
+-- an event has the name its webhook says; its key tells (server/fleet/hook_event.h).
+CREATE FUNCTION is_of_hook(key bytea, name text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN substr(key, 1, 7) = 'webhook' OR name COLLATE "C" ~ '(^|/)hook-(response|error|sent)/';
 
 -- Events without data are secrets that are not kept (claim codes).
 CREATE FUNCTION on_event_insert_deliver() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -71,7 +72,7 @@ BEGIN
               SELECT w.id FROM webhook w
                WHERE w.product_id = p.product
                  AND w.disabled IS NULL AND (w.device_id IS NULL OR w.device_id = e.device_id) AND starts_with(e.name, w.event)) h
-         WHERE e.data IS NOT NULL AND NOT is_hook_name(e.name) AND NOT coalesce(d.quarantined OR d.denied, false)
+         WHERE e.data IS NOT NULL AND NOT is_of_hook(e.key, e.name) AND NOT coalesce(d.quarantined OR d.denied, false)
          ORDER BY e.id;
     END IF;
     RETURN NULL;

@@ -6,7 +6,8 @@ CREATE INDEX claim_code_user ON claim_code (user_id, expires_at);
 CREATE INDEX claim_code_expires ON claim_code (expires_at);
 
 -- digest: of the code, which is shown once and kept nowhere. most: unused codes a person may have; wait_s: not NULL when there
--- are that many, until one of them expires. devices: a JSON array of the ids of theirs. The same digest again is the same code.
+-- are that many, until one of them expires. devices: a JSON array of the ids of theirs, of a product those in it. The
+-- same digest again is the same code.
 CREATE FUNCTION create_claim_code(actor_id bigint, actor text, digest bytea, product integer, valid_ms bigint, most integer)
     RETURNS TABLE (wait_s integer, devices text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -24,7 +25,8 @@ BEGIN
             VALUES (actor, 'claim_code.create', 'user ' || actor, jsonb_build_object('product', product, 'valid_ms', valid_ms));
         END IF;
         SELECT coalesce(json_agg(encode(d.id, 'hex')), '[]')::text INTO devices
-          FROM (SELECT id FROM device WHERE owner_id = actor_id ORDER BY last_handshake DESC NULLS LAST, id LIMIT 10000) d;
+          FROM (SELECT id FROM device WHERE owner_id = actor_id AND (product IS NULL OR in_product = product)
+                 ORDER BY last_handshake DESC NULLS LAST, id LIMIT 10000) d;
     END IF;
     RETURN NEXT;
 END $$;

@@ -20,11 +20,29 @@ CREATE FUNCTION free_slug(new_name text) RETURNS text LANGUAGE sql STABLE AS $$
      ORDER BY n LIMIT 1
 $$;
 
+-- Ids of products are few, and none is given twice: devices that say an old one must not come into a new product.
+CREATE FUNCTION products_max() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 100;
+CREATE FUNCTION products_made_max() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 1000;
+ALTER TABLE users ADD COLUMN products_made integer NOT NULL DEFAULT 0; -- those that were deleted too
+
 CREATE FUNCTION create_product(actor_id bigint, actor text, new_name text, platform integer, new_description text,
                                new_settings jsonb)
     RETURNS TABLE (code text, id integer, why text) LANGUAGE plpgsql AS $$
-DECLARE p product;
+DECLARE
+    p product;
+    who record;
 BEGIN
+    SELECT u.role, u.products_made INTO who FROM users u WHERE u.id = actor_id FOR NO KEY UPDATE; -- counted one at a time
+    IF who.role = 'owner' AND (SELECT count(*) FROM product q WHERE q.owner_id = actor_id) >= products_max() THEN
+        RETURN QUERY SELECT 'conflict', NULL::integer,
+                            format('You have %s products already: delete one that is empty.', products_max());
+        RETURN;
+    ELSIF who.role = 'owner' AND who.products_made >= products_made_max() THEN
+        RETURN QUERY SELECT 'conflict', NULL::integer,
+                            format('You have made %s products: an operator of this server can make more.', products_made_max());
+        RETURN;
+    END IF;
+    UPDATE users u SET products_made = u.products_made + 1 WHERE u.id = actor_id;
     INSERT INTO product (slug, name, platform_id, description, owner_id, settings)
     VALUES (free_slug(new_name), new_name, platform, new_description, actor_id, new_settings)
     RETURNING * INTO p;
@@ -240,22 +258,19 @@ CREATE FUNCTION named_devices(words text[]) RETURNS TABLE (word text, id bytea) 
      WHERE NOT EXISTS (SELECT FROM by_id b WHERE b.word = w.word)
 $$;
 
-CREATE FUNCTION is_of_team(person bigint, of_product integer) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT FROM product p WHERE p.id = of_product AND p.owner_id = person)
-        OR EXISTS (SELECT FROM product_member m WHERE m.product_id = of_product AND m.user_id = person)
-$$;
-
 -- Imports what words name: device ids, serial numbers, IMEIs, ICCIDs; one row a word, in order. code: 'updated'; 'invalid' when
 -- no device, or more than one, is meant, or it is of another platform, in another product or denied by one, or in quarantine
--- without saying that it is of this product; 'nonmember' for a device of somebody outside the team, unless its own Hello says
--- that it is of this product. ends: its session is to end, because it was in quarantine.
-CREATE FUNCTION import_devices(actor text, sees_all boolean, of_product integer, words text[])
+-- without saying that it is of this product; 'nonmember' for a device of somebody who is neither the actor (actor_id NULL: nobody)
+-- nor the product's owner, unless its own Hello says that it is of this product: who was put into a team was not asked. ends: its
+-- session is to end, because it was in quarantine.
+CREATE FUNCTION import_devices(actor_id bigint, actor text, sees_all boolean, of_product integer, words text[])
     RETURNS TABLE (word text, code text, device bytea, ends boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     of_platform integer;
+    of_owner bigint;
 BEGIN
-    SELECT p.platform_id INTO of_platform FROM product p WHERE p.id = of_product FOR KEY SHARE;
+    SELECT p.platform_id, p.owner_id INTO of_platform, of_owner FROM product p WHERE p.id = of_product FOR KEY SHARE;
     PERFORM FROM device d WHERE d.id IN (SELECT n.id FROM named_devices(words) n) ORDER BY d.id FOR UPDATE;
     RETURN QUERY
     WITH meant AS (
@@ -266,7 +281,8 @@ BEGIN
                          OR d.denied AND d.denied_by IS DISTINCT FROM of_product
                          OR d.quarantined AND NOT sees_all AND d.product_id IS DISTINCT FROM of_product THEN 'invalid'
                     WHEN d.in_product IS NULL AND d.owner_id IS NOT NULL AND NOT sees_all
-                         AND d.product_id IS DISTINCT FROM of_product AND NOT is_of_team(d.owner_id, of_product) THEN 'nonmember'
+                         AND d.product_id IS DISTINCT FROM of_product AND d.owner_id IS DISTINCT FROM actor_id
+                         AND d.owner_id IS DISTINCT FROM of_owner THEN 'nonmember'
                     ELSE 'updated' END AS code
           FROM unnest(words) WITH ORDINALITY AS u (word, ord)
           LEFT JOIN meant m ON m.word = u.word
@@ -330,7 +346,7 @@ BEGIN
     END IF;
     SELECT * INTO d FROM device e WHERE e.id = dev FOR UPDATE;
     IF change ->> 'quarantined' = 'false' AND d.in_product IS NULL THEN
-        SELECT * INTO imported FROM import_devices(actor, false, of_product, ARRAY[encode(dev, 'hex')]);
+        SELECT * INTO imported FROM import_devices(NULL, actor, false, of_product, ARRAY[encode(dev, 'hex')]);
         IF imported.code <> 'updated' THEN
             code := 'invalid';
             detail := 'This device is of another platform than the product.';
@@ -441,16 +457,22 @@ CREATE TRIGGER device_joins BEFORE UPDATE OF product_id ON device FOR EACH ROW
     EXECUTE FUNCTION device_joins();
 
 -- A key, given by people who also say of which product the device is: whoever manages that product imports it with that.
+-- confined: by a token of that product, for which no other device is there, whatever its person may.
 CREATE FUNCTION provision_product_device(actor_id bigint, actor text, role text, dev bytea, key_kind text, key_data bytea,
-                                         of_product integer, new_name text)
+                                         of_product integer, new_name text, confined boolean)
     RETURNS change_result LANGUAGE plpgsql AS $$
 DECLARE
-    r change_result := provision_device(actor_id, actor, role, dev, key_kind, key_data, of_product, new_name);
+    r change_result;
     sees_all boolean := role IN ('operator', 'admin', 'command');
     imported record;
 BEGIN
+    IF confined AND EXISTS (SELECT FROM device d WHERE d.id = dev AND d.in_product IS DISTINCT FROM of_product FOR UPDATE) THEN
+        RETURN ROW('forbidden', NULL, NULL)::change_result;
+    END IF;
+    r := provision_device(actor_id, actor, role, dev, key_kind, key_data, of_product, new_name);
     IF r.code = 'ok' AND product_access(actor_id, sees_all, of_product) = 'manage' THEN
-        SELECT * INTO imported FROM import_devices(actor, sees_all, of_product, ARRAY[encode(dev, 'hex')]);
+        SELECT * INTO imported FROM import_devices(CASE WHEN NOT confined THEN actor_id END, actor, sees_all AND NOT confined,
+                                                   of_product, ARRAY[encode(dev, 'hex')]);
         IF imported.ends THEN
             r.detail := 'end session';
         END IF;

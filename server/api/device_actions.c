@@ -58,6 +58,9 @@ static void answer_ordered(struct http_request *r, const struct device_action_an
         http_request_add_header(r, "Retry-After", "10");
         respond_error(r, 429, "Too many actions are running already.");
         return;
+    case DEVICE_ACTION_GROUPS:
+        respond_error(r, 400, "A product has at most 1000 groups.");
+        return;
     case DEVICE_ACTION_EXPECTS:
         (void)snprintf(text, sizeof(text), "%lld devices fit the filter now, which is not what was expected.",
                        (long long)answer->devices);

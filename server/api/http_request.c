@@ -97,12 +97,53 @@ static size_t file_max_bytes(const struct http_request *r)
     return route_file_max_bytes(route);
 }
 
+struct lines {
+    char *text; /* ours; NULL: only their length is wanted */
+    size_t len;
+};
+
+static enum MHD_Result on_forwarded(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct lines *lines = arg;
+    size_t len = value != NULL ? strlen(value) : 0;
+
+    (void)kind;
+    if (strcasecmp(name, "X-Forwarded-For") != 0)
+        return MHD_YES;
+    if (lines->text != NULL) {
+        memcpy(lines->text + lines->len, value != NULL ? value : "", len);
+        lines->text[lines->len + len] = ',';
+    }
+    lines->len += len + 1;
+    return MHD_YES;
+}
+
+/* All its lines as one (RFC 9110 5.3): some proxies add a line of their own behind that of the client. NULL:
+ * there is none, or nobody is believed. */
+static char *forwarded_for(const struct http_request *r)
+{
+    struct lines lines = {.text = NULL};
+
+    if (r->api->proxies.count == 0)
+        return NULL;
+    (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_forwarded, &lines);
+    if (lines.len == 0)
+        return NULL;
+    lines.text = mem_alloc(lines.len);
+    lines.len = 0;
+    (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_forwarded, &lines);
+    lines.text[lines.len - 1] = '\0';
+    return lines.text;
+}
+
 static void read_client(struct http_request *r)
 {
+    char *forwarded = forwarded_for(r);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
-    client_address_read(&r->client, &r->api->proxies, info->client_addr, header(r, "X-Forwarded-For"));
+    client_address_read(&r->client, &r->api->proxies, info->client_addr, forwarded);
+    free(forwarded);
 }
 
 struct http_request *http_request_new(struct api *api, struct MHD_Connection *connection, const char *url,

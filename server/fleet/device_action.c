@@ -137,7 +137,7 @@ static void read_sample(struct device_action_answer *answer, struct device_id sa
 
 static enum device_action_code code_of(const char *text)
 {
-    static const char *const codes[] = {"ok", "again", "key", "expect", "no quarantine", "many"};
+    static const char *const codes[] = {"ok", "again", "key", "expect", "no quarantine", "many", "groups"};
     for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
         if (!strcmp(text, codes[i]))
             return (enum device_action_code)i;
@@ -181,7 +181,10 @@ static json_t *said_of(const struct device_action_wish *wish, json_t *filter, js
     uint8_t sum[SHA256_DIGEST_LENGTH];
     char hex[2 * SHA256_DIGEST_LENGTH + 1];
     if (wish->key) {
-        SHA256((const uint8_t *)wish->request, strlen(wish->request), sum);
+        char *all =
+            mem_printf("%d %s", wish->product_id, wish->request); /* the same body elsewhere is another */
+        SHA256((const uint8_t *)all, strlen(all), sum);
+        free(all);
         hex_encode(hex, sum, sizeof sum);
         json_object_set_new(said, "key", json_string(wish->key));
         json_object_set_new(said, "sha256", json_string(hex));

@@ -27,7 +27,7 @@ struct device_action_wish {
     bool dry_run;
     int64_t expect, tolerance; /* unless dry_run: how many devices fit, give or take; refused otherwise */
     const char *key;           /* Idempotency-Key; NULL: none */
-    const char *request;       /* what was sent, of which the key is; its hash is kept */
+    const char *request;       /* what was sent, of which, with the product, the key is; its hash is kept */
 };
 
 enum device_action_code {
@@ -37,6 +37,7 @@ enum device_action_code {
     DEVICE_ACTION_EXPECTS,       /* another number of devices fits */
     DEVICE_ACTION_NO_QUARANTINE, /* the product keeps none */
     DEVICE_ACTION_MANY,          /* as many as may are running already */
+    DEVICE_ACTION_GROUPS,        /* the product would have more than it may */
 };
 struct device_action_answer {
     enum device_action_code code;

@@ -39,8 +39,8 @@ static const struct pg_statement provision_device = {
     .name = "provision_device",
     .sql = "SELECT code, id, detail FROM provision_product_device($1::bigint, $2::text, $3::text, $4::bytea, "
            "$5::text, $6::bytea,"
-           " $7::integer, $8::text)",
-    .params = 8,
+           " $7::integer, $8::text, $9::boolean)",
+    .params = 9,
 };
 
 struct change_wait {
@@ -231,6 +231,7 @@ void fleet_provision_device(struct fleet *f, const struct fleet_actor *actor, co
         pg_bytes(key->data, key->data_len),
         product_id < 0 ? pg_text(NULL) : fleet_int(&product, product_id),
         pg_text(NULL),
+        fleet_bool(actor->confined_to != 0),
     };
     pg_exec(f->pg, &provision_device, params, fleet_patience_ms(f), PG_AGAIN, on_changed, wait);
 }
@@ -253,6 +254,7 @@ int fleet_provision_sync(struct pg_sync *s, const struct device_id *id, const st
         pg_bytes(key->data, key->data_len),
         pg_text(NULL),
         pg_text(name),
+        fleet_bool(false),
     };
     if (pg_sync_exec(s, provision_device.sql, params, provision_device.params, &result, why, why_size) != 0)
         return -1;

@@ -9,9 +9,8 @@
 static const struct pg_statement find_serial = {
     .name = "find_serial",
     .sql = "SELECT d.id, d.iccid FROM device d WHERE d.serial_number = $3::text AND ($2::boolean OR "
-           "d.owner_id IS "
-           "NULL OR d.owner_id = $1::bigint OR product_access($1::bigint, $2::boolean, d.in_product) IS NOT "
-           "NULL)"
+           "(d.owner_id IS NULL AND d.in_product IS NULL) OR d.owner_id = $1::bigint"
+           " OR product_access($1::bigint, $2::boolean, d.in_product) IS NOT NULL)"
            " ORDER BY d.last_heard DESC NULLS LAST, d.id LIMIT 1",
     .params = 3,
 };

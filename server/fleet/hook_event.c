@@ -34,13 +34,16 @@ static bool is_name(const char *name)
 
 /* NOLINTNEXTLINE(readability-function-size): all that an event is */
 bool fleet_publish_hook_event(struct fleet *f, const struct device_id *device, int64_t user_id,
-                              const uint8_t key[16], const char *name, const char *data)
+                              const uint8_t hash[HOOK_EVENT_HASH_BYTES], const char *name, const char *data)
 {
+    uint8_t key[16];
     if (!is_name(name))
         return false;
+    memcpy(key, HOOK_EVENT_MARK, sizeof key - HOOK_EVENT_HASH_BYTES);
+    memcpy(key + sizeof key - HOOK_EVENT_HASH_BYTES, hash, HOOK_EVENT_HASH_BYTES);
     if (!device) {
         const struct fleet_actor actor = {.user_id = user_id, .role = FLEET_OWNER};
-        const struct person_event event = {.name = name, .data = data, .ttl_s = TTL_S};
+        const struct person_event event = {.name = name, .data = data, .ttl_s = TTL_S, .key = key};
         fleet_publish(f, &actor, &event, on_published, NULL);
         return true;
     }

@@ -4,10 +4,15 @@
 
 #include "fleet/fleet.h"
 
+#define HOOK_EVENT_MARK "webhook" /* what the keys of these events begin with (migrations/0021) */
+#define HOOK_EVENT_HASH_BYTES (16 - (sizeof HOOK_EVENT_MARK - 1))
+
 /* Published in the name of the device whose event went there, or, when that is NULL, of the person;
- * privately, and not again when key was stored before. Nobody is told whether it was stored. False: such a
- * name cannot be one of an event, and nothing happens. Texts are copied. */
+ * privately, to no webhook whatever its name is, and not again when hash was published before. Nobody is
+ * told whether it was stored. False: such a name cannot be one of an event, and nothing happens. Texts are
+ * copied. */
 must_check bool fleet_publish_hook_event(struct fleet *f, const struct device_id *device, int64_t user_id,
-                                         const uint8_t key[16], const char *name, const char *data);
+                                         const uint8_t hash[HOOK_EVENT_HASH_BYTES], const char *name,
+                                         const char *data);
 
 #endif

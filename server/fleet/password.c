@@ -1,8 +1,10 @@
 #include "fleet/password.h"
 
 #include <argon2.h>
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/random.h"
 
@@ -53,6 +55,17 @@ const char *password_flaw(const char *password)
     return NULL;
 }
 
+/* What the audit trail calls the server itself, and who has no name there. */
+static bool is_of_trail(const char *name)
+{
+    static const char *const words[] = {"command", "policy", "server", "system"};
+    struct in_addr address;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcasecmp(name, words[i]))
+            return true;
+    return inet_pton(AF_INET, name, &address) == 1;
+}
+
 const char *password_name_flaw(const char *name)
 {
     size_t len = strlen(name);
@@ -61,5 +74,7 @@ const char *password_name_flaw(const char *name)
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f || name[i] == ':' || name[i] == '/')
             return "A user name has no blanks, no `:` and no `/`.";
+    if (is_of_trail(name))
+        return "This name stands for others in the audit trail: please take another one.";
     return NULL;
 }

@@ -35,6 +35,7 @@ struct publish_wait {
     int64_t user_id;
     uint32_t ttl_s;
     bool is_public, to_product;
+    uint8_t key[16];
     enum fleet_err flaw_err;
     char flaw[96]; /* of one that is not stored */
     char name[DEVICE_EVENT_NAME_MAX + 1];
@@ -100,14 +101,12 @@ static void store(struct publish_wait *wait, const struct fleet_actor *actor, co
 {
     struct fleet *f = wait->f;
     struct fleet_number user, ttl;
-    uint8_t key[16];
-    must(getrandom(key, sizeof key, 0) == sizeof key);
     if (product) {
         struct pg_param params[] = {
             fleet_int(&user, actor->user_id),
             fleet_bool(device_get_sees_all(actor)),
             pg_text(product),
-            pg_bytes(key, sizeof key),
+            pg_bytes(wait->key, sizeof wait->key),
             pg_text(wait->name),
             pg_bytes(wait->data, strlen(wait->data)),
             fleet_int(&ttl, wait->ttl_s),
@@ -117,9 +116,12 @@ static void store(struct publish_wait *wait, const struct fleet_actor *actor, co
         return;
     }
     struct pg_param params[] = {
-        pg_bytes(key, sizeof key),    fleet_int(&user, actor->user_id),
-        pg_text(wait->name),          pg_bytes(wait->data, strlen(wait->data)),
-        fleet_int(&ttl, wait->ttl_s), fleet_bool(wait->is_public),
+        pg_bytes(wait->key, sizeof wait->key),
+        fleet_int(&user, actor->user_id),
+        pg_text(wait->name),
+        pg_bytes(wait->data, strlen(wait->data)),
+        fleet_int(&ttl, wait->ttl_s),
+        fleet_bool(wait->is_public),
     };
     pg_exec(f->pg, &store_person_event, params, fleet_patience_ms(f), PG_RETRY, on_stored, wait);
 }
@@ -140,6 +142,10 @@ void fleet_publish(struct fleet *f, const struct fleet_actor *actor, const struc
         later_push(&f->later, refuse, wait);
         return;
     }
+    if (event->key)
+        memcpy(wait->key, event->key, sizeof wait->key);
+    else
+        must(getrandom(wait->key, sizeof wait->key, 0) == sizeof wait->key);
     snprintf(wait->name, sizeof wait->name, "%s", event->name);
     snprintf(wait->data, sizeof wait->data, "%s", event->data);
     store(wait, actor, event->product);

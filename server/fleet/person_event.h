@@ -11,6 +11,7 @@ struct person_event {
     const char *product; /* as it stands in the path; NULL: to the person's own devices and streams */
     uint32_t ttl_s;
     bool is_public;
+    const uint8_t *key; /* 16 bytes: what was stored under it is not stored again; NULL: a new one */
 };
 
 /* why: static sentence for people, "" when none. From the loop, exactly once. */

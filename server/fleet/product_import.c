@@ -18,9 +18,9 @@ static const struct pg_statement import_words = {
 };
 static const struct pg_statement import_devices = {
     .name = "import_devices",
-    .sql = "SELECT word, code, device, ends FROM import_devices($1::text, $2::boolean, $3::integer, "
-           "$4::text[])",
-    .params = 4,
+    .sql = "SELECT word, code, device, ends FROM import_devices($1::bigint, $2::text, $3::boolean, "
+           "$4::integer, $5::text[])",
+    .params = 5,
 };
 
 /* A JSON array of strings as it grows. */
@@ -118,7 +118,7 @@ static void on_slice(void *arg, enum pg_err err, const struct pg_result *result)
 static void go_on(struct import *import)
 {
     struct sql_array words;
-    struct fleet_number product;
+    struct fleet_number user, product;
     if (!import->next) {
         import_end(import, FLEET_OK);
         return;
@@ -126,8 +126,11 @@ static void go_on(struct import *import)
     sql_array_init(&words);
     for (size_t i = 0; import->next && i < IMPORT_SLICE; i++)
         sql_array_text(&words, strsep(&import->next, " "));
-    struct pg_param params[] = {pg_text(import->actor.user_name),
-                                fleet_bool(device_get_sees_all(&import->actor)),
+    /* a token of this product alone says nothing of what is outside it, whoever's it is */
+    bool is_confined = import->actor.confined_to != 0;
+    struct pg_param params[] = {is_confined ? pg_text(NULL) : fleet_int(&user, import->actor.user_id),
+                                pg_text(import->actor.user_name),
+                                fleet_bool(!is_confined && device_get_sees_all(&import->actor)),
                                 fleet_int(&product, import->product_id), pg_text(sql_array_end(&words))};
     /* once more is the same again: who is in the product already is counted alike */
     pg_exec(import->f->pg, &import_devices, params, fleet_patience_ms(import->f), PG_RETRY | PG_AGAIN,

@@ -18,8 +18,9 @@
 /* JSON arrays; borrowed, valid during the callback. */
 struct product_imported {
     size_t updated;
-    const char *updated_ids;            /* of the devices */
-    const char *nonmembers, *strangers; /* as they were given: of somebody outside the team; not to be had */
+    const char *updated_ids; /* of the devices */
+    const char *nonmembers,
+        *strangers; /* as they were given: of others than the actor and the owner; not to be had */
 };
 typedef void product_imported_fn(void *arg, enum fleet_err err, const struct product_imported *imported);
 /* said: any bytes, at most IMPORT_FILE_MAX_BYTES, separated by white space, commas or semicolons; borrowed

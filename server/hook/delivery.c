@@ -61,14 +61,15 @@ static void see(struct seen *seen, const struct delivery *d)
 /* --- what came back becomes events --- */
 
 /* The same for every attempt: told twice it is one event. */
-static void event_key(const struct seen *seen, bool is_error, unsigned part, uint8_t key[16])
+static void event_hash(const struct seen *seen, bool is_error, unsigned part,
+                       uint8_t out[HOOK_EVENT_HASH_BYTES])
 {
     char text[96];
     uint8_t hash[EVP_MAX_MD_SIZE];
     int text_len = snprintf(text, sizeof text, "webhook %s %s %u", seen->delivery,
                             is_error ? "error" : "response", part);
     must(EVP_Digest(text, (size_t)text_len, hash, NULL, EVP_sha256(), NULL) == 1);
-    memcpy(key, hash, 16);
+    memcpy(out, hash, HOOK_EVENT_HASH_BYTES);
 }
 
 /* Where a part that begins at text ends: not inside a character. */
@@ -85,14 +86,14 @@ static size_t part_len(const char *text)
 static void publish_parts(const struct delivery *d, const struct seen *seen, bool is_error, const char *text)
 {
     char *topic = hook_request_topic(d->spec, &seen->event, is_error), data[PART_BYTES + 1];
-    uint8_t key[16];
+    uint8_t hash[HOOK_EVENT_HASH_BYTES];
     for (unsigned part = 0; *text != '\0' && part < PARTS_MAX; part++) {
         size_t len = part_len(text);
         char *name = mem_printf("%s/%u", topic, part);
         memcpy(data, text, len);
         data[len] = '\0';
-        event_key(seen, is_error, part, key);
-        if (fleet_publish_hook_event(d->h->fleet, d->has_device ? &d->device : NULL, d->owner_id, key, name,
+        event_hash(seen, is_error, part, hash);
+        if (fleet_publish_hook_event(d->h->fleet, d->has_device ? &d->device : NULL, d->owner_id, hash, name,
                                      data))
             d->h->answers->value++;
         else

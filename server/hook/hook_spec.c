@@ -16,6 +16,7 @@
 #define NAME_MAX_BYTES 128
 #define PAIRS_MAX 32
 #define DEPTH_MAX 16
+#define VARIABLES_MAX 256 /* in all: each may stand for a whole event, several times as long when escaped */
 #define SECRET_BYTES 32
 
 static bool is_among(const char *word, const char *const *words)
@@ -373,6 +374,18 @@ static const char *take_request(struct hook_spec *spec, const json_t *fields, bo
     return flaw;
 }
 
+static size_t count_variables(const json_t *value)
+{
+    const char *key;
+    const json_t *item;
+    size_t i, count = json_is_string(value) ? template_variables(json_string_value(value)) : 0;
+    json_array_foreach (value, i, item)
+        count += count_variables(item);
+    json_object_foreach ((json_t *)value, key, item)
+        count += count_variables(item);
+    return count;
+}
+
 static void make_secret(struct hook_spec *spec)
 {
     uint8_t bytes[SECRET_BYTES];
@@ -393,6 +406,8 @@ const char *hook_spec_read(struct hook_spec *spec, const json_t *fields, bool al
         (flaw = take_request(spec, fields, allow_private)) == NULL &&
         (flaw = take_headers(spec, fields)) == NULL && (flaw = take_auth(spec, fields)) == NULL)
         flaw = take_texts(spec, fields);
+    if (!flaw && count_variables(spec->shown) + count_variables(spec->secrets) > VARIABLES_MAX)
+        flaw = "All templates of a webhook together may have at most 256 variables.";
     if (flaw)
         hook_spec_deinit(spec);
     else

@@ -115,6 +115,15 @@ const char *template_flaw(const char *text)
     return NULL;
 }
 
+size_t template_variables(const char *text)
+{
+    struct variable v;
+    size_t count = 0;
+    for (; (text = strstr(text, "{{")) != NULL && variable_read(&v, text); text += v.src_len)
+        count++;
+    return count;
+}
+
 static const json_t *member(const json_t *value, const char *key)
 {
     if (json_is_array(value)) {

@@ -17,8 +17,9 @@ struct template_values { /* all borrowed */
     size_t *room;       /* bytes that rendering may still make, in all; NULL: as many as there are */
 };
 
-/* NULL, or a static sentence on what is not supported. */
+/* NULL, or a static sentence on what is not supported; else it has so many variables. */
 const char *template_flaw(const char *text);
+size_t template_variables(const char *text);
 /* From malloc. A template with flaws is taken literally where they are. What there is no room for is left
  * out, and *room is 0 from then on: such a text is not to be used. */
 char *template_render(const char *text, const struct template_values *values);

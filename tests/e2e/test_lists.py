@@ -317,6 +317,12 @@ def test_refusals_of_actions(cyand):
     again = fleet.operator.post(of_fleet, {**good, "tolerance": 2, "expect": 14}, headers=key)
     assert (first.status, again.status) == (202, 202) and first.json["action"]["id"] == again.json["action"]["id"]
     assert fleet.operator.post(of_fleet, good, headers=key).status == 422
+    elsewhere = fleet.operator.post(of_product, {**good, "tolerance": 2, "expect": 14}, headers=key)
+    assert elsewhere.status == 422, "the same body means other devices there"
+    fleet.query(f"INSERT INTO product_group (product_id, name) SELECT {PRODUCT}, 'g' || i FROM generate_series(1, 999) i")
+    count = fleet.dry(of_product, filter={"all": True}, action="groups", metadata={"add": ["x"]})
+    refused(400, of_product, filter={"all": True}, action="groups", metadata={"add": ["x", "y"]}, expect=count)
+    assert fleet.query(f"SELECT count(*) FROM product_group WHERE product_id = {PRODUCT}")[0][0] == "999"
     fleet.wait_over(first.json["action"])
     assert fleet.operator.delete(f"/v1/device_actions/{first.json['action']['id']}").status == 409
     assert fleet.operator.get("/v1/device_actions/77").status == 404

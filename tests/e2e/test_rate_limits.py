@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import http.client
 import socket
 
 from harness.waiting import wait_until
@@ -17,6 +18,19 @@ def too_many(answer):
 def hammer(rest, path, count, headers=None):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda _: rest.get(path, headers=headers), range(count)))
+
+
+def get_twice(cyand, token, *forwarded_for):
+    """The status of a request with several lines of X-Forwarded-For."""
+    connection = http.client.HTTPConnection("127.0.0.1", cyand.http_port, timeout=60)
+    connection.putrequest("GET", "/v1/user")
+    connection.putheader("Authorization", f"Bearer {token}")
+    for line in forwarded_for:
+        connection.putheader("X-Forwarded-For", line)
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def test_a_token_that_asks_too_often(new_cyand):
@@ -55,6 +69,9 @@ def test_a_proxy_speaks_for_its_clients(new_cyand):
     assert rest.get("/v1/user").status == 200
     wait_until(lambda: cyand.query("SELECT actor, after->>'address' FROM audit WHERE action = 'refused'")
                == [["203.0.113.1", "203.0.113.1"]], "the trail tells the client's address", 20)
+    # some proxies add a line of their own behind what the client wrote
+    statuses = [get_twice(cyand, rest.token, f"198.51.100.{i}", "203.0.113.3") for i in range(40)]
+    assert 429 in statuses
     plain = new_cyand(http_rate_per_address=1)
     rest = plain.rest("owner", "nina")
     answers = [rest.get("/v1/user", headers={"X-Forwarded-For": f"203.0.113.{i}"}) for i in range(40)]

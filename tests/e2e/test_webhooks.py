@@ -149,7 +149,8 @@ def test_what_is_wrong_is_said(joe, target):
                         ({"body": "{{#each}}x{{/each}}"}, "sections"), ({"headers": {"Host": "x"}}, "headers"),
                         ({"headers": {"X-Cyan-Signature": "x"}}, "headers"), ({"auth": {"username": "x"}}, "auth"),
                         ({"event": "hook-response/x"}, "webhook"), ({"noDefaults": "perhaps"}, "noDefaults"),
-                        ({"query": [1]}, "query"), ({"headers": {"A": "{{x"}}, "templates")]:
+                        ({"query": [1]}, "query"), ({"headers": {"A": "{{x"}}, "templates"),
+                        ({"json": {"a": ["{{x}}"] * 250, "b": {"c": "{{x}}{{y}}"}}, "headers": {"A": "{{x}}" * 5}}, "256")]:
         answer = joe.post("/v1/webhooks", {**good, **wrong})
         assert answer.status == 400 and says.lower() in answer.json["error"].lower(), (wrong, answer)
     assert joe.post("/v1/webhooks", {**good, "deviceID": new_device_id()}).status == 404
@@ -257,6 +258,24 @@ def test_answers_feed_no_webhook(server, joe, target):
     wait_until(lambda: events_named(server, "hook-response/"), "the answer is an event")
     hold_for(1.5)
     assert len(target.all()) == 1
+
+
+def test_answers_feed_no_webhook_under_any_name(server, joe, target, new_swarm):
+    """Else one webhook is enough to fill the database: each answer would ask for more."""
+    device = {"id": new_device_id(), "platform": BORON, "system_version": 6200}
+    swarm = new_swarm(server, file=[device]).wait_connected(1)
+    joe.ok("POST", "/v1/devices", {"id": device["id"]})
+    target.answer = lambda request: (200, {}, b"answer") if request.path == "/good" else (404, {}, b"")
+    create(joe, event="h", url=target.url("/good"), responseTopic="hello")
+    create(joe, event="h", url=target.url("/bad"), errorResponseTopic="hear")
+    publish(joe, "hi", "1")
+    swarm.publish(device["id"], "ho", "2")
+    wait_until(lambda: len(events_named(server, "he")) >= 4, "the answers are events")
+    hold_for(1.5)
+    answers = [[event[0], event[2]] for event in events_named(server, "he")]
+    assert sorted(answers, key=str) == sorted(
+        [[name, who] for name in ("hear/0", "hello/0") for who in (device["id"], "")], key=str)
+    assert target.times_by(lambda r: r.path) == {"/good": 2, "/bad": 2}
 
 
 # --- failures ---

@@ -58,7 +58,7 @@ SELECT decode(d.id, 'hex'), d.name, u.id, 12, d.product
 # Everything but what changes by being looked at: refusals are noted, tokens say when they were used.
 SNAPSHOT = """
 SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
-   AND table_name NOT IN ('audit') ORDER BY 1
+   AND table_name NOT IN ('audit', 'event_reader') ORDER BY 1
 """
 
 

@@ -158,6 +158,9 @@ static void test_names_and_passwords_that_are_none(void **state)
     assert_int_equal(make(fx, "olive", "another horse"), ACCOUNT_TAKEN); /* also of who has only tokens */
     assert_int_equal(make(fx, "mike", "short"), ACCOUNT_INVALID);
     assert_int_equal(make(fx, "m ike", "correct horse"), ACCOUNT_INVALID);
+    assert_int_equal(make(fx, "Policy", "correct horse"),
+                     ACCOUNT_INVALID); /* the trail would tell of another */
+    assert_int_equal(make(fx, "192.0.2.1", "correct horse"), ACCOUNT_INVALID);
     assert_int_equal(sign_in(fx, "nina", "correct horse", HOME).result, SIGN_IN_OK);
 }
 
@@ -249,6 +252,21 @@ static void test_locks_grow_and_success_forgets(void **state)
     assert_string_equal(fleet_sql("SELECT count(*) FROM sign_in_failure"), "0");
     fail_times(fx, "nina", HOME, 9);
     assert_int_equal(sign_in(fx, "nina", "correct horse", HOME).result, SIGN_IN_OK);
+}
+
+/* Who has an account guesses at those of others no more often than who has none. */
+static void test_a_right_password_buys_no_guesses(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    make(fx, "nina", "correct horse");
+    make(fx, "mike", "correct horse");
+    fail_times(fx, "nina", HOME, 5);
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_OK);
+    fail_times(fx, "mike", HOME, 4); /* these may be his own */
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_OK);
+    fail_times(fx, "lara", HOME, 5);
+    assert_int_equal(sign_in(fx, "mike", "correct horse", HOME).result, SIGN_IN_LOCKED);
+    assert_int_equal(sign_in(fx, "nina", "correct horse", AWAY).result, SIGN_IN_OK);
 }
 
 /* A name nobody has is locked like any other: a lock does not tell who exists. */
@@ -790,6 +808,7 @@ int main(void)
         TEST(test_old_hashes_follow),
         TEST(test_the_tenth_failure_locks_account_and_address),
         TEST(test_locks_grow_and_success_forgets),
+        TEST(test_a_right_password_buys_no_guesses),
         TEST(test_unknown_names_are_locked_alike),
         TEST(test_guesses_at_the_same_time),
         TEST(test_yesterdays_failures_are_forgotten),

@@ -112,14 +112,18 @@ static void test_a_code_of_a_product_is_good_for_its_devices_only(void **state)
     struct fleet_fixture *fx = *state;
     fleet_enrol(fx, 1);
     fleet_enrol(fx, 2);
+    fleet_enrol(fx, 3);
     fleet_script("DELETE FROM product; INSERT INTO product (id, slug, name, platform_id) VALUES (1234, "
                  "'kettle', 'Kettle', 13);"
                  " UPDATE device SET in_product = 1234 WHERE id = '\\xe00fce680000000000000002'");
+    claim(fx, 3);
     struct coded c = create_code(fx, &fx->owner, 1234);
+    assert_string_equal(c.devices, "[]"); /* what else is hers is nothing to a token of the product */
     show_code(fx, 1, c.text);
     assert_string_equal(fleet_get_id(fx, 1).owner, "");
     show_code(fx, 2, c.text);
     assert_string_equal(fleet_get_id(fx, 2).owner, "olive");
+    assert_string_equal(create_code(fx, &fx->owner, 1234).devices, "[\"e00fce680000000000000002\"]");
     fleet_script("DELETE FROM product");
 }
 
@@ -329,6 +333,11 @@ static void test_serial_numbers(void **state)
     assert_int_equal(free_one.err, FLEET_OK);
     assert_true(device_id_equal(&free_one.id, &first));
     assert_string_equal(free_one.iccid, "8934076500002589174");
+    fleet_script("INSERT INTO product (id, slug, name, platform_id) VALUES (1234, 'kettle', 'Kettle', 13);"
+                 " UPDATE device SET in_product = 1234 WHERE id = '\\xe00fce680000000000000001'");
+    assert_int_equal(find(fx, &fx->other_owner, "ARNKAB0000ABCDE").err,
+                     FLEET_NOT_FOUND); /* its team's affair */
+    fleet_script("DELETE FROM product");
     claim(fx, 1);
     assert_int_equal(find(fx, &fx->other_owner, "ARNKAB0000ABCDE").err, FLEET_NOT_FOUND);
     assert_int_equal(find(fx, &fx->owner, "ARNKAB0000ABCDE").err, FLEET_OK);

@@ -288,6 +288,38 @@ static void test_two_at_once_have_two_slugs(void **state)
     assert_int_equal(count_of("SELECT count(DISTINCT slug) FROM product"), 8);
 }
 
+static struct answer try_create(struct fleet_fixture *fx, const struct fleet_actor *who)
+{
+    struct answer a = {0};
+    fleet_create_product(fx->fleet, who, &(struct product_change){.name = "p", .platform_id = ARGON},
+                         on_product, &a);
+    fleet_run_until(fx, a.calls);
+    return a;
+}
+
+/* Ids are few, and who takes them in order comes to those that foreign devices say. */
+static void test_products_of_a_person_are_bounded(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    char *sql = mem_printf(
+        "INSERT INTO product (slug, name, platform_id, owner_id) SELECT 'many-' || i, 'm', 12, %lld"
+        " FROM generate_series(1, 99) i",
+        (long long)fx->owner.user_id);
+    fleet_script(sql);
+    free(sql);
+    struct answer last = try_create(fx, &fx->owner), a;
+    assert_int_equal(last.err, FLEET_OK);
+    a = try_create(fx, &fx->owner);
+    assert_int_equal(a.err, FLEET_CONFLICT);
+    assert_string_equal(a.why, "You have 100 products already: delete one that is empty.");
+    assert_int_equal(try_create(fx, &fx->other_owner).err, FLEET_OK);
+    assert_int_equal(delete (fx, &fx->owner, last.id).err, FLEET_OK);
+    assert_int_equal(try_create(fx, &fx->owner).err, FLEET_OK);
+    fleet_script("UPDATE users SET products_made = 1000");
+    assert_int_equal(try_create(fx, &fx->other_owner).err, FLEET_CONFLICT); /* however many he deleted */
+    assert_int_equal(try_create(fx, &fx->operator).err, FLEET_OK);
+}
+
 static void test_who_may(void **state)
 {
     struct fleet_fixture *fx = *state;
@@ -484,14 +516,59 @@ static void test_import_refuses(void **state)
     assert_string_equal(
         i.strangers,
         "[\"e00fce680000000000000001\",\"e00fce680000000000000002\",\"e00fce680000000000000004\"]");
-    add_member(p, &fx->other_owner, "view"); /* one of the team */
-    assert_int_equal(import(fx, p, "e00fce680000000000000003").updated, 1);
+    /* whoever is put into a team keeps what is theirs, until they bring it themselves */
+    add_member(p, &fx->other_owner, "manage");
+    assert_int_equal(import(fx, p, "e00fce680000000000000003").updated, 0);
+    assert_int_equal(import_as(fx, &fx->other_owner, p, "e00fce680000000000000003").updated, 1);
     /* who sees all, approves all but what another product has, and other platforms */
     i = import_as(fx, &fx->operator, p,
                   "e00fce680000000000000001 e00fce680000000000000002 e00fce680000000000000004");
     assert_string_equal(i.ids, "[\"e00fce680000000000000004\"]");
     assert_string_equal(one("quarantined", 4), "false");
     assert_int_equal(fx->revoked, 1); /* its session was one of a stranger */
+}
+
+static struct fleet_answer provision(struct fleet_fixture *fx, const struct fleet_actor *who, unsigned n,
+                                     int product)
+{
+    struct fleet_answer a = {0};
+    struct fleet_key key;
+    struct device_id id = fleet_test_id(n);
+    const char *why;
+    assert_true(fleet_key_from_hex(&key, "0102030405060708090a0b0c0d0e0f10", &why));
+    fleet_provision_device(fx->fleet, who, &id, &key, product, fleet_on_change, &a);
+    fleet_run_until(fx, a.calls);
+    return a;
+}
+
+/* A token of one product reaches nothing outside it, also when an admin made it. */
+static void test_a_confined_token_takes_nothing_from_elsewhere(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    int p = create(fx, &fx->owner, "p").id, other = create(fx, &fx->other_owner, "other").id;
+    struct fleet_actor confined = fx->admin;
+    char *sql;
+    confined.confined_to = p;
+    for (unsigned n = 1; n <= 4; n++) {
+        fleet_enrol(fx, n);
+        fleet_say_hello(fx, n, ARGON, n);
+    }
+    assert_int_equal(import_as(fx, &fx->other_owner, other, id_text(1)).updated, 1);
+    assert_int_equal(import(fx, p, id_text(2)).updated, 1);
+    sql = mem_printf("UPDATE device SET owner_id = %lld WHERE id = '\\x%s'",
+                     (long long)fx->other_owner.user_id, id_text(3));
+    fleet_script(sql);
+    free(sql);
+    fleet_script("UPDATE device SET quarantined = true WHERE id = '\\xe00fce680000000000000004'");
+    struct imported i = import_as(fx, &confined, p, "e00fce680000000000000003 e00fce680000000000000004");
+    assert_string_equal(i.nonmembers, "[\"e00fce680000000000000003\"]");
+    assert_string_equal(i.strangers, "[\"e00fce680000000000000004\"]");
+    assert_int_equal(provision(fx, &confined, 1, p).err, FLEET_FORBIDDEN); /* of another product */
+    assert_int_equal(provision(fx, &confined, 3, p).err, FLEET_FORBIDDEN); /* of none */
+    assert_int_equal(provision(fx, &confined, 2, p).err, FLEET_OK);
+    assert_int_equal(provision(fx, &confined, 9, p).err, FLEET_OK); /* a new one */
+    assert_int_equal(atoi(one("in_product", 9)), p);
+    assert_int_equal(provision(fx, &fx->admin, 3, p).err, FLEET_OK); /* with all that an admin may */
 }
 
 static void test_import_of_a_large_file(void **state)
@@ -768,6 +845,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_slugs_come_from_names),
         TEST(test_two_at_once_have_two_slugs),
+        TEST(test_products_of_a_person_are_bounded),
         TEST(test_who_may),
         TEST(test_list_is_of_ones_own),
         TEST(test_changes),
@@ -776,6 +854,7 @@ int main(void)
         TEST(test_groups_of_a_product_are_bounded),
         TEST(test_import_by_all_names),
         TEST(test_import_refuses),
+        TEST(test_a_confined_token_takes_nothing_from_elsewhere),
         TEST(test_import_of_a_large_file),
         TEST(test_device_changes),
         TEST(test_found_under_its_product),
