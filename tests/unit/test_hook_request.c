@@ -162,12 +162,12 @@ static void test_too_long(void **state)
     free(value);
 }
 
-/* A webhook of many variables and an event as long as they come: what would be far too long is not made. */
+/* A webhook of as many variables as it may have and a long event: what would be far too long is not made. */
 static void test_no_more_is_rendered_than_could_be_sent(void **state)
 {
     static const char *const fields[] = {"json", "headers", "form"};
     struct hook_event long_event = event;
-    char value[1025], *texts = mem_string("");
+    char value[4097], *texts = mem_string("");
     (void)state;
     memset(value, 'x', sizeof value - 1);
     value[sizeof value - 1] = '\0';
@@ -180,7 +180,7 @@ static void test_no_more_is_rendered_than_could_be_sent(void **state)
     for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
         char *object = mem_string("{\"n\":\"\""), *text;
         struct hook_request r;
-        for (int i = 0; i < 30; i++) {
+        for (int i = 0; i < 3; i++) {
             char *more = mem_printf("%s,\"n%d\":\"%s\"", object, i, texts);
             free(object);
             object = more;
