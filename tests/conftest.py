@@ -17,6 +17,16 @@ from harness.relay import Relay  # noqa: E402
 from harness.swarm import Swarm  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Long tests begin early, spread over all that run at a time, so that what comes last is short."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    apart = max(1, len(short) // (2 * len(long) + 1))
+    for place, item in enumerate(long):
+        short.insert(place * (apart + 1), item)
+    items[:] = short
+
+
 @pytest.fixture(scope="session", autouse=True)
 def programs_are_built():
     for program in (paths.CYAND, paths.SWARM, paths.CYANCTL, paths.READERS):

@@ -99,6 +99,7 @@ def everything(postgres, migrated):
         server.close()
 
 
+@pytest.mark.long
 def test_every_route_for_every_role(everything):
     world = everything
     asked, refused, told, noted = 0, 0, set(), 0

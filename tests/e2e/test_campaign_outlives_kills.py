@@ -5,6 +5,8 @@ import random
 import signal
 import time
 
+import pytest
+
 from harness.mixed_fleet import LOSSY_PART, LOST_BYTES, MixedFleet
 from harness.rollout import EASY, QUICK, Rollout
 from harness.rounds import rounds
@@ -14,6 +16,7 @@ FEW, MANY = 4, 60
 LIMITS = {"transfers": 50, "disruption": 50, "start_per_min": 6000}
 
 
+@pytest.mark.long
 def test_a_node_that_is_killed_all_the_time(new_cyand, new_swarm, redis):
     kills = rounds(FEW)
     cyand = new_cyand(**QUICK, **redis.settings)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from harness.firmware import ARGON, module
 from harness.keys import new_device_id
 from harness.waiting import wait_until
@@ -75,6 +77,7 @@ def test_every_device_gets_it_once_and_one_goes_first(new_cyand, new_swarm, tmp_
                              " WHERE u.stage_ord = 1 AND g.ord = 0") == [["t"]]
 
 
+@pytest.mark.long
 def test_liars_in_the_canary_stop_it(new_cyand, new_swarm, tmp_path):
     fleet = Fleet(new_cyand(**QUICK), new_swarm, tmp_path, 6, liars=2)
     fleet.begin(selector={"devices": fleet.ids}, stages=[{"name": "canary", "percent": 100, "gate": GATE}])

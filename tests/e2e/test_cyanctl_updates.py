@@ -214,6 +214,7 @@ def test_a_campaign_from_draft_to_done(fleet):
     ana.refused(NOT_FOUND, "campaign", "show", "spring", says="no such campaign")
 
 
+@pytest.mark.long
 def test_a_campaign_that_goes_wrong_ends_the_watch_badly(new_cyand, new_swarm, tmp_path):
     """Devices that say they took it and did not."""
     fleet = Fleet(new_cyand(**SETTINGS), new_swarm, tmp_path, {name: {"lie": True} for name in ("garage", "kitchen", "attic")})

@@ -4,12 +4,15 @@ no session is lost by rebinding."""
 import collections
 import os
 
+import pytest
+
 from harness.waiting import hold_for
 
 SECONDS = float(os.environ.get("CYAN_FAULT_SECONDS", "60"))
 DEVICES = 50
 
 
+@pytest.mark.long
 def test_faulty_network_keeps_every_event(cyand, new_swarm):
     swarm = new_swarm(cyand, devices=DEVICES, profile="mixed", loss=20, dup=5, reorder=10, rebind_every=7,
                       event_interval_ms=1000, keepalive=10)

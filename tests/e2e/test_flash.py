@@ -58,6 +58,7 @@ def test_a_user_application_is_told_by_its_hash(bench):
     assert bench.count("applied") == 2
 
 
+@pytest.mark.long
 def test_a_device_that_lies_is_never_a_success(new_cyand, new_swarm, tmp_path):
     bench = Bench(new_cyand(**QUICK), new_swarm, tmp_path, defects={"lie": True})
     bench.begin(BOOTLOADER)

@@ -106,6 +106,7 @@ def begin_handshakes(cyand, count, recording):
             peer.close()
 
 
+@pytest.mark.long
 def test_hostile_minute(new_cyand, new_relay, new_swarm, attacker):
     cyand = new_cyand(handshake_timeout_s=HANDSHAKE_TIMEOUT_S)
     relay = new_relay(cyand)

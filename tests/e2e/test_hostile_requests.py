@@ -273,6 +273,7 @@ def test_clients_that_leave_at_once(cyand, admin):
         wire.close()
 
 
+@pytest.mark.long
 def test_slow_clients_are_cut_and_harm_nobody(cyand, admin, new_swarm):
     """A byte at a time: of headers, of a body, of an upload, of an answer never read. Others are served meanwhile."""
     swarm = new_swarm(cyand, devices=3, platforms="argon", profile="deviceos").wait_connected(3)

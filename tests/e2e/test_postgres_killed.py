@@ -5,6 +5,8 @@ import collections
 import os
 import time
 
+import pytest
+
 from conftest import migrated_database
 from harness.waiting import hold_for, wait_until
 
@@ -12,6 +14,7 @@ SECONDS = float(os.environ.get("CYAN_OUTAGE_SECONDS", "20"))
 DEVICES = 20
 
 
+@pytest.mark.long
 def test_postgres_killed(own_postgres, new_cyand, new_swarm):
     cyand = new_cyand(cluster=own_postgres, database=migrated_database(own_postgres))
     rest, pid = cyand.rest(), cyand.pid

@@ -112,6 +112,7 @@ def test_locked_and_marked_devices(fleet):
     nothing_under_way(product.cyand)
 
 
+@pytest.mark.long
 def test_a_device_that_lies_is_let_be_after_a_while(fleet):
     product, argons = fleet({"lie": True}, {})
     liar, honest = argons.ids

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from harness.balancer import Balancer
 from harness.firmware import ARGON, NCP_ESP32, module
 from harness.updates import QUICK, Bench
@@ -50,6 +52,7 @@ def test_a_stopped_node_keeps_what_the_device_has(new_cyand, new_swarm, tmp_path
     assert bench.count("applied") == 1
 
 
+@pytest.mark.long
 def test_a_node_stops_while_a_device_is_to_say_whether_it_took_it(new_cyand, new_swarm, tmp_path, redis):
     """The device says nothing, and took nothing: it is looked at, and sent the file once more."""
     cyand = new_cyand(**QUICK, **redis.settings)

@@ -22,6 +22,7 @@ def fleet(new_cyand, new_swarm):
     return make
 
 
+@pytest.mark.long
 def test_a_device_that_says_yes_and_comes_back_old_is_no_success(fleet):
     argons = fleet({"lie": True})
     rollout = Rollout(argons.cyand)

@@ -15,6 +15,7 @@ BOOTLOADER = module(ARGON, "b", 0, 3100, size=30_000)
 NCP = module(ARGON, "c", 0, 5, size=30_000, mcu=NCP_ESP32, needs=[("b", 0, 3100)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_fleet_whose_server_stops_again_and_again(new_cyand, new_swarm, redis, number):
     cyand = new_cyand(**QUICK, **redis.settings)

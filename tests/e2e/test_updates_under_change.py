@@ -164,6 +164,7 @@ def test_healing_waits_for_the_campaign_that_holds_the_device(new_cyand, new_swa
     assert argons.cyand.rest().device(device)["status"] == "normal"
 
 
+@pytest.mark.long
 def test_nothing_is_offered_in_the_first_minute(new_cyand, new_swarm):
     """After a start a herd comes back; it is let in before anybody is updated."""
     argons = Argons(new_cyand(**{**QUICK, "update_start_delay_s": 20}), new_swarm, [{}] * 5)

@@ -31,6 +31,7 @@ class Bench:
         self.swarm = new_swarm(cyand, file=[described], address=address, truth=self.truth, time_scale=0.1)
         self.swarm.wait_connected(1)
         wait_until(lambda: self.runs("b") is not None, "it is described")
+        wait_until(lambda: self.rest.device(self.id)["connected"], "it is known to be connected")
 
     @property
     def rest(self):
@@ -45,7 +46,7 @@ class Bench:
 
     def begin(self, data):
         answer = self.flash(data)
-        assert (answer.status, answer.json) == (200, {"id": self.id, "status": "Update started"})
+        assert (answer.status, answer.json) == (200, {"id": self.id, "status": "Update started"}), answer
 
     def release(self, *binaries):
         """Publishes a release that wants these; its id."""
