@@ -279,7 +279,6 @@ static void finish_drain(struct fleet *f)
     deadline_cancel(f->deadlines, &f->restart);
     attendance_stop(f->attendance);
     attempts_stop(f->attempts);
-    psk_stop(f->psk);
     retention_stop(f->retention);
     lost_nodes_stop(f->lost_nodes);
     reach_stop(f->reach);

@@ -1,15 +1,12 @@
-/* psk.h: pre-shared keys by identity: the handshakes of one turn of the loop ask the registry together.
- *
- *   asked --> WAITING --the next turn, or PSK_BATCH_MAX wait--> IN FLIGHT --answer--> answer_psk or psk_away
+/* psk.h: pre-shared keys by identity.
  *
  * Ownership: made by fleet_new. Queries are the lower room's; each is answered exactly once. Loop thread
- * only. */
+ * only.
+ */
 #ifndef CYAN_FLEET_PSK_H
 #define CYAN_FLEET_PSK_H
 
 #include "device/devices.h"
-
-#define PSK_BATCH_MAX 64
 
 /* What the registry has just said of an identity: a handshake that is complete with this very key asks for
  * its authorisation before anything else happens, and need not ask the registry again. */
@@ -21,7 +18,6 @@ struct psk_found {
 struct fleet;
 struct psk;
 struct psk *psk_new(struct fleet *f);
-void psk_stop(struct psk *p); /* what waits is away, from inside; nothing is asked any more */
 void psk_free(struct psk *p);
 /* Member of struct device_ops; ctx is the struct fleet. */
 void psk_find(void *ctx, const char *identity, struct dtls_psk_query *query);
