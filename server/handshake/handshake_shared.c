@@ -13,6 +13,7 @@
 #define RETRANSMIT_MIN_MS 2000
 #define RETRANSMIT_MAX_MS 16000
 
+/* All of AES-128 with an AEAD: prf.h makes no more of a key block than these use. */
 static const int ecdsa_suites[] = {MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
                                    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM,
                                    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8, 0};
