@@ -133,8 +133,10 @@ DECLARE
     forgiven integer;
     f record;
 BEGIN
-    -- both, in one order: two that end at once must not wait for each other
-    PERFORM FROM sign_in_failure s WHERE s.subject = ANY (subjects) ORDER BY s.subject FOR UPDATE;
+    -- One after the other, also where there is no row yet: or one that looked before the first failure was written would
+    -- count after the tenth. Both in one order: two that end at once must not wait for each other.
+    PERFORM pg_advisory_xact_lock(l.key)
+       FROM (SELECT DISTINCT hashtextextended(encode(k, 'hex'), 17) AS key FROM unnest(subjects) k ORDER BY 1) l;
     wait_ms := sign_in_wait_ms(subjects);
     IF wait_ms > 0 THEN
         RETURN wait_ms;
