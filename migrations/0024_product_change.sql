@@ -425,7 +425,8 @@ BEGIN
         RETURN r;
     END IF;
     SELECT * INTO d FROM device e WHERE e.id = dev FOR UPDATE;
-    IF NOT FOUND OR d.in_product <> of_product THEN -- gone a moment ago
+    r := find_product_device(of_product, which, deny); -- now that nobody else changes it
+    IF r.code <> 'ok' OR r.id <> dev THEN
         RETURN ROW('not found', NULL, NULL)::change_result;
     END IF;
     PERFORM leave_product(dev);
