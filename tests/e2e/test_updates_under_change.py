@@ -138,11 +138,11 @@ def test_two_nodes_and_a_device_that_flaps(new_cyand, new_swarm, redis):
         rollout = Rollout(first)
         rollout.release("boot", [BOOTLOADER])
         campaign = rollout.start("flapping", "boot", {"platform_id": ARGON}, stages=[{"name": "all", "percent": 100, "gate": EASY}])
-        until = time.monotonic() + 150
+        until = time.monotonic() + 60  # on a busy machine nothing may get through between two moves
         while rollout.read(campaign)["state"] != "completed" and time.monotonic() < until:
             balancer.move_some()
             time.sleep(2)
-        done = rollout.wait(campaign, "completed", deadline_s=5)
+        done = rollout.wait(campaign, "completed", deadline_s=120)
         assert done["verdict"]["ok"] == 4, done
         assert applied_counts(argons.swarm) == {(device, "b0", 3100): 1 for device in argons.ids}
         rollout.check_books()
