@@ -11,6 +11,9 @@ from . import processes
 from .processes import CLIENT_CORE, ROOT, SERVER_CORE, Refused, run, wait_for
 
 
+SEED = "bench"  # of the devices that are measured
+
+
 class Cyan:
     """folder: one that Postgres's own user can enter. Started by start(); devices are enrolled before."""
 
@@ -48,7 +51,7 @@ class Cyan:
                                         os.path.join(self.folder, "redis.log"), CLIENT_CORE)
         wait_for(lambda: os.path.exists(self.redis_socket), "Redis")
 
-    def enrol(self, profile, devices, seed="bench"):
+    def enrol(self, profile, devices, seed=SEED):
         """The devices of a seed, in one transaction. Again only for more of them."""
         have = self.enrolled.get((profile, seed), 0)
         if have >= devices:
@@ -63,7 +66,7 @@ class Cyan:
         self.enrolled[profile, seed] = devices
 
     @staticmethod
-    def devices(profile, seed="bench"):
+    def devices(profile, seed=SEED):
         """Who they are, for cyan-swarm. None of them waits for the server to ask it what it is."""
         return ["--profile", profile, "--seed", f"{seed} {profile}", "--platforms", "p2"]
 
@@ -131,12 +134,12 @@ class Cyan:
                 found[name] = float(value)
         return found
 
-    def client(self, profile):
+    def client(self, profile, seed=SEED):
         """What cyan-swarm needs to be told."""
         return ["--server", self.address, "--server-pid", str(self.pid), "--server-key",
-                os.path.join(self.keys, "server_key.der"), "--path", "/t", "--derive-keys"] + self.devices(profile)
+                os.path.join(self.keys, "server_key.der"), "--path", "/t", "--derive-keys"] + self.devices(profile, seed)
 
-    def fleet(self, seed="bench"):
+    def fleet(self, seed=SEED):
         """The same for `cyan-swarm hold` and `run`, whose devices are Device OS."""
         return (["--server", self.address, "--server-key", os.path.join(self.keys, "server_key.der")]
                 + self.devices("deviceos", seed))

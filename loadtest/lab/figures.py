@@ -1,5 +1,6 @@
 """The figures of loadtest/bench: what is measured, of which servers, and what they should come to."""
 
+import contextlib
 import dataclasses
 import statistics
 import sys
@@ -7,9 +8,12 @@ import time
 import typing
 
 from . import dormant, swarm
+from .cyan import SEED
 from .peer import PROGRAMS, Peer
+from .processes import Refused
 
-REST_SECONDS = 40
+REST_SECONDS, KEEP_SECONDS = 40, 60
+KEPT = "kept"  # the seed of those whose sessions are there besides
 CYAND, DURABLE, OPENSSL, GNUTLS = "cyand", "with redis", "openssl", "gnutls"
 OURS, ALL = (CYAND, DURABLE), (CYAND, DURABLE, OPENSSL, GNUTLS)
 
@@ -23,16 +27,17 @@ class Figure:
     profiles: tuple = ("psk",)  # whose devices must be enrolled, and how many of them
     devices: int = 16
     once: bool = False
-    goal: typing.Callable = None  # (medians of all figures) -> (sentence, met) or None
+    goal: typing.Callable = None  # (medians of all figures) -> (sentence, met) or None; met None: it is only to be known
+    kept: int = 0  # PSK devices of a seed of their own, that keep sessions meanwhile
 
 
-def per_cpu_second(what, clients, *words, profile="psk", patience=60):
-    """clients 0: as many as --clients says."""
+def per_cpu_second(what, clients, *words, profile="psk", patience=60, kept=0):
+    """clients 0: as many as --clients says. kept: PSK sessions of others that the server has besides."""
 
     def measure(lab, server):
         count = clients or lab.options.clients
         line = lab.bench(server, profile, [what, "--clients", count, "--seconds", lab.options.seconds, "--patience",
-                                           patience, *words], lab.options.seconds + patience + 30)
+                                           patience, *words], lab.options.seconds + patience + 30, kept)
         done = line and line["handshakes" if what == "handshakes" else "exchanges"]
         if not done or line["errors"] * 50 > done:
             lab.say(f"{what} with {server}: " + (f"{line['errors']} errors, {done} done" if line else "not in time"))
@@ -61,14 +66,16 @@ def resident_per_session(sessions):
     return measure
 
 
-def ratio_of(name, other, least, share=1.0):
-    """Of our own median of a figure to a peer's."""
+def ratio_of(name, other, least=None):
+    """Of our own median of a figure to a peer's; least None: there is no goal."""
 
     def goal(medians):
         ours, theirs = medians.get((name, CYAND)), medians.get((name, other))
         if not ours or not theirs:
             return None
-        return f"{least} x {other}: {ours / theirs:.2f}", ours >= least * theirs * share
+        if least is None:
+            return f"{ours / theirs:.2f} x {other}", None
+        return f"{least} x {other}: {ours / theirs:.2f}", ours >= least * theirs
 
     return goal
 
@@ -114,8 +121,10 @@ def part_of(name, other, parts):
 def all_figures():
     psk, device = ("psk",), ("deviceos",)
     return [
-        Figure("psk-handshakes", "PSK handshakes per CPU s", per_cpu_second("handshakes", 0), ALL, psk,
-               goal=ratio_of("psk-handshakes", GNUTLS, 1.5)),
+        Figure("psk-handshakes", "PSK handshakes per CPU s, 1,000 sessions", per_cpu_second("handshakes", 0, kept=1000), ALL,
+               psk, kept=1000, goal=ratio_of("psk-handshakes", GNUTLS, 1.5)),
+        Figure("psk-alone", "the same with no other sessions", per_cpu_second("handshakes", 0), ALL, psk,
+               goal=ratio_of("psk-alone", GNUTLS)),
         Figure("mutual-handshakes", "mutual P-256 handshakes per CPU s",
                per_cpu_second("handshakes", 0, "--exchange", "none", profile="deviceos"), OURS, device,
                goal=at_least("mutual-handshakes", 2500)),
@@ -166,12 +175,26 @@ class Lab:
         """A context in which this server runs, started anew."""
         return Serving(self, server)
 
-    def client(self, running, profile, words):
-        who = running.client(profile) if running is self.cyan else running.client()
+    def client(self, running, profile, words, seed=SEED):
+        who = running.client(profile, seed) if running is self.cyan else running.client()
         return swarm.Swarm(self.room.build, self.room.started, self.room.swarm_log, ["bench", *words, *who])
 
-    def bench(self, server, profile, words, seconds):
-        with self.serving(server) as running:
+    @contextlib.contextmanager
+    def keeping(self, running, sessions):
+        """That many PSK sessions, whose clients say nothing."""
+        if sessions == 0:
+            yield
+            return
+        client = self.client(running, "psk", ["sessions", "--clients", sessions, "--patience", KEEP_SECONDS], KEPT)
+        try:
+            if not client.line(KEEP_SECONDS + 30):
+                raise Refused(f"{sessions} sessions could not be kept: {client.said()}")
+            yield
+        finally:
+            client.close()
+
+    def bench(self, server, profile, words, seconds, kept=0):
+        with self.serving(server) as running, self.keeping(running, kept):
             client = self.client(running, profile, words)
             try:
                 return client.line(seconds)
@@ -184,6 +207,9 @@ class Lab:
             needed = [figure.devices for figure in self.options.figures if profile in figure.profiles]
             if needed:
                 self.cyan.enrol(profile, max(needed + [self.options.clients]))
+        kept = max(figure.kept for figure in self.options.figures)
+        if kept:
+            self.cyan.enrol("psk", kept, KEPT)
         if not self.cyan.knows("--store-redis"):
             self.say("cyand does not know --store-redis: its figures with Redis are not measured")
         for number in range(self.options.rounds):
@@ -216,7 +242,7 @@ class Lab:
             goal = self.goal_of(figure)
             print(f"{figure.title:<46}" + "".join(f"{value:>12,.0f}" if value is not None else f"{'-':>12}"
                                                   for value in texts)
-                  + (f"  {goal[0]} {'met' if goal[1] else 'NOT MET'}" if goal else ""))
+                  + (f"  {goal[0]} {({True: 'met', False: 'NOT MET', None: ''})[goal[1]]}".rstrip() if goal else ""))
 
     def as_json(self):
         found = {}
