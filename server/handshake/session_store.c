@@ -1,6 +1,6 @@
+/* session_store.c: which sessions changed or ended, when Redis is told, and where a device is. */
 #include "handshake/session_store.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,59 +14,13 @@
 #include "handshake/session_store_private.h"
 
 #define WRITE_EVERY_MS 100
-#define LAZY_MS 1000        /* what only counted records is written so much later */
-#define BATCH 32            /* sessions in one call */
-#define BATCHES_MAX 64      /* under way */
-#define BATCHES_PER_TURN 16 /* so that the loop goes on */
+#define REMOVED_PER_TURN 512 /* so that the loop goes on */
 #define GONE_MAX 100000
 #define FLUSH_MAX_MS 5000
 /* Records without connection ID from anywhere may make us look for their session so often. */
 #define STRANGERS_PER_S 1000
 
-/* KEYS: for each session its own, its device's and its address's, "" where there is none. ARGV: node,
- * incarnation, time to live, prefix of sessions; for each session id, epoch, flag, send_from, image. FLAG n
- * is h for one that was never written: it is newer than any its device had, whatever the clocks of their
- * nodes say. Numbers once reserved stay so, whichever of two writes comes last. Answers for each: l another
- * holds it, r its device has a newer one, or `w EPOCH` when it is written, followed by ` ID NODE` when it
- * replaced that session. */
-static const struct redis_script write_script = {
-    .name = "session_write",
-    .text = "local node, inc, ttl, sp = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
-            "local out, j = {}, 5\n"
-            "for i = 1, #KEYS, 3 do\n"
-            "  local id, epoch, flag, from, image = ARGV[j], ARGV[j+1], ARGV[j+2], ARGV[j+3], ARGV[j+4]\n"
-            "  j = j + 5\n"
-            "  local r, old = 'w', ''\n"
-            "  local e, had = string.match(redis.call('GETRANGE', KEYS[i], 0, 99), "
-            "'^%d+:%d+:(%d+):%a:(%d+):')\n"
-            "  if e and tonumber(e) > tonumber(epoch) then r = 'l' end\n"
-            "  if had and tonumber(had) > tonumber(from) then from = had end\n"
-            "  if r == 'w' and KEYS[i+1] ~= '' then\n"
-            "    local oid, oe = string.match(redis.call('GET', KEYS[i+1]) or '', '^(%x+):(%d+)$')\n"
-            "    if oid and oid ~= id then\n"
-            "      if tonumber(oe) >= tonumber(epoch) and flag == 'n' then\n"
-            "        epoch = string.format('%.0f', tonumber(oe) + 1) end\n"
-            "      if tonumber(oe) > tonumber(epoch) then r = 'r' else\n"
-            "        local on = string.match(redis.call('GETRANGE', sp .. oid, 0, 99), '^(%d+):')\n"
-            "        redis.call('DEL', sp .. oid)\n"
-            "        if on then old = ' ' .. oid .. ' ' .. on end\n"
-            "      end\n"
-            "    end\n"
-            "    if r ~= 'r' then redis.call('SET', KEYS[i+1], id .. ':' .. epoch, 'PX', ttl) end\n"
-            "  end\n"
-            "  if r == 'w' then\n"
-            "    if flag == 'n' then flag = 'h' end\n"
-            "    redis.call('SET', KEYS[i], table.concat({node, inc, epoch, flag, from}, ':') .. ':' .. "
-            "image, 'PX', ttl)\n"
-            "    if KEYS[i+2] ~= '' then redis.call('SET', KEYS[i+2], id, 'PX', ttl) end\n"
-            "    r = 'w ' .. epoch .. old\n"
-            "  end\n"
-            "  out[#out+1] = r\n"
-            "end\n"
-            "return out\n",
-};
-
-/* KEYS as above for one session; ARGV: its id and epoch. A newer one's is left alone. */
+/* KEYS: of one session, as session_write.c has them; ARGV: its id and epoch. A newer one's is left alone. */
 static const struct redis_script remove_script = {
     .name = "session_remove",
     .text = "local e = string.match(redis.call('GETRANGE', KEYS[1], 0, 99), '^%d+:%d+:(%d+):')\n"
@@ -87,10 +41,6 @@ static const struct redis_script where_script = {
 
 /* --- keys --- */
 
-struct key_text {
-    char text[NODES_PREFIX_MAX + 2 + 2 * NET_PEER_BYTES + 1];
-};
-
 static void key_of(const struct session_store *st, char kind, const void *name, size_t name_len,
                    struct key_text *out)
 {
@@ -106,14 +56,7 @@ char *session_store_key(const struct session_store *st, char kind, const void *n
     return mem_string(key.text);
 }
 
-/* What one session is called in a call of ours. */
-struct session_keys {
-    struct key_text own, device, peer;
-    char id[17];
-    struct redis_number epoch;
-};
-
-static void name_session(const struct session_store *st, const struct session *s, struct session_keys *k)
+void session_store_name(const struct session_store *st, const struct session *s, struct session_keys *k)
 {
     uint8_t id[8];
     be64_store(id, s->id);
@@ -182,101 +125,7 @@ void session_store_changed(struct session_store *st, struct session *s, bool urg
     plan(st, urgent ? now_ms : now_ms + WRITE_EVERY_MS);
 }
 
-/* --- writing --- */
-
-struct batch {
-    struct session_store *st;
-    size_t count;
-    uint32_t tell; /* let_go: whom */
-    bool let_go;
-    struct batch_item {
-        uint64_t id, epoch, send_from;
-    } items[BATCH];
-};
-
-/* What a batch's call is made of. */
-struct call {
-    struct session_keys keys[BATCH];
-    uint8_t images[BATCH][SESSION_IMAGE_MAX];
-    struct redis_number numbers[2 * BATCH + 3];
-    struct redis_arg args[4 + 8 * BATCH];
-};
-
-static uint64_t reserve(const struct session *s)
-{
-    uint64_t left = s->send_limit > s->record.send_seq ? s->send_limit - s->record.send_seq : 0;
-    return left < SESSION_SEND_BLOCK / 2 ? s->record.send_seq + SESSION_SEND_BLOCK : s->send_limit;
-}
-
-static const char *flag_of(const struct batch *b, const struct session *s)
-{
-    if (b->let_go)
-        return s->unproven ? "u" : "r";
-    if (s->unproven)
-        return "p";
-    return s->is_stored ? "h" : "n";
-}
-
-/* False: its owner does not want it kept. */
-static bool add_session(struct session_store *st, struct batch *b, struct call *c, const struct session *s)
-{
-    uint8_t owner[SESSION_OWNER_MAX];
-    size_t i = b->count, owner_len = st->dtls->ops->save(st->dtls->ops_ctx, s, owner);
-    if (owner_len == 0)
-        return false;
-    uint64_t heard_wall_ms = clock_wall_ms() - (clock_ms() - s->heard_ms);
-    struct batch_item *item = &b->items[b->count++];
-    *item = (struct batch_item){.id = s->id, .epoch = s->epoch, .send_from = reserve(s)};
-    size_t image_len =
-        session_image_seal(st->key, s, item->send_from, heard_wall_ms, owner, owner_len, c->images[i]);
-    name_session(st, s, &c->keys[i]);
-    struct redis_arg *keys = &c->args[3 * i], *values = &c->args[3 * BATCH + 4 + 5 * i];
-    keys[0] = redis_arg_text(c->keys[i].own.text);
-    keys[1] = redis_arg_text(c->keys[i].device.text);
-    keys[2] = redis_arg_text(c->keys[i].peer.text);
-    values[0] = redis_arg_text(c->keys[i].id);
-    values[1] = redis_arg_int(&c->numbers[2 * i], (int64_t)item->epoch);
-    values[2] = redis_arg_text(flag_of(b, s));
-    values[3] = redis_arg_int(&c->numbers[2 * i + 1], (int64_t)item->send_from);
-    values[4] = (struct redis_arg){c->images[i], image_len};
-    return true;
-}
-
-/* ` ID NODE`. Our own is ended by whoever named the new one. */
-static void on_replaced(struct session_store *st, const char *what)
-{
-    char *end;
-    uint64_t id = strtoull(what, &end, 16);
-    unsigned long node = strtoul(end, NULL, 10);
-    if (node < NODES_MAX && node != nodes_id(st->nodes))
-        session_loads_tell(st, (uint32_t)node, MESSAGE_REPLACED, id);
-}
-
-static void on_item(struct session_store *st, const struct batch_item *item, const char *said)
-{
-    struct session *s = session_table_find_id(&st->dtls->sessions, item->id);
-    if (*said == 'w') {
-        char *end;
-        uint64_t epoch = strtoull(said + 1, &end, 10);
-        st->written->value++;
-        if (*end)
-            on_replaced(st, end);
-        if (s && s->epoch == item->epoch) {
-            s->is_stored = true;
-            s->epoch = epoch;
-            if (item->send_from > s->send_limit)
-                s->send_limit = item->send_from;
-        }
-        return;
-    }
-    if (s && s->epoch > item->epoch) /* sent before the answer that raised it: not lost, only late */
-        session_store_changed(st, s, false);
-    if (!s || s->epoch != item->epoch)
-        return;
-    st->lost->value++;
-    log_info("session.lost session=%016" PRIx64 " why=%s", s->id, *said == 'l' ? "taken" : "replaced");
-    dtls_end(s, *said == 'l' ? SESSION_END_MOVED : SESSION_END_REPLACED, false);
-}
+/* --- what is due --- */
 
 static void finish_flush(struct session_store *st, bool all)
 {
@@ -288,106 +137,13 @@ static void finish_flush(struct session_store *st, bool all)
     done(st->flushed_arg, all);
 }
 
-static void write_more(struct session_store *st);
-
-/* A batch that was not written: as if its sessions had just changed again. */
-static void put_back(struct session_store *st, const struct batch *b)
-{
-    st->write_failed = true;
-    for (size_t i = 0; i < b->count; i++) {
-        struct session *s = session_table_find_id(&st->dtls->sessions, b->items[i].id);
-        if (s && s->epoch == b->items[i].epoch)
-            session_store_changed(st, s, false);
-    }
-}
-
-static void on_written(void *arg, const struct redis_reply *reply)
-{
-    struct batch *b = arg;
-    struct session_store *st = b->st;
-    st->batches--;
-    if (!st->dtls) { /* stopped */
-        free(b);
-        return;
-    }
-    if (redis_kind(reply) != REDIS_LIST || redis_count(reply) != b->count) {
-        put_back(st, b);
-        st->left_behind |= b->let_go; /* it is not here any more */
-    } else {
-        for (size_t i = 0; i < b->count; i++)
-            on_item(st, &b->items[i], redis_text(redis_item(reply, i), NULL));
-    }
-    if (b->let_go) /* written or not, we hold it no more */
-        session_loads_tell(st, b->tell, MESSAGE_DONE, b->items[0].id);
-    free(b);
-    write_more(st);
-}
-
-static bool send_batch(struct session_store *st, struct batch *b, struct call *c)
-{
-    char prefix[NODES_PREFIX_MAX + 3];
-    size_t keys = 3 * b->count;
-    (void)snprintf(prefix, sizeof prefix, "%ss:", nodes_prefix(st->nodes));
-    memmove(&c->args[keys], &c->args[3 * BATCH], (4 + 5 * b->count) * sizeof c->args[0]);
-    struct redis_arg *head = &c->args[keys];
-    head[0] = redis_arg_int(&c->numbers[2 * BATCH], nodes_id(st->nodes));
-    head[1] = redis_arg_int(&c->numbers[2 * BATCH + 1], (int64_t)nodes_incarnation(st->nodes));
-    head[2] = redis_arg_int(&c->numbers[2 * BATCH + 2], (int64_t)st->expiry_ms);
-    head[3] = redis_arg_text(prefix);
-    if (!redis_run(st->redis, &write_script, c->args, keys, keys + 4 + 5 * b->count, on_written, b))
-        return false;
-    st->batches++;
-    return true;
-}
-
-/* What is due: urgent ones at once, the others LAZY_MS after they changed, or at once when everything is
- * flushed. */
-static bool next_due(struct session_store *st, uint64_t now_ms, uint64_t *id)
-{
-    struct id_ring *r = st->urgent.count > 0 ? &st->urgent : &st->lazy;
-    if (r->count == 0 || (r == &st->lazy && !st->flushed && r->entries[r->first].since_ms + LAZY_MS > now_ms))
-        return false;
-    *id = id_ring_pop(r).id;
-    return true;
-}
-
-static struct batch *fill_batch(struct session_store *st, struct call *c, uint64_t now_ms)
-{
-    struct batch *b = mem_alloc(sizeof *b);
-    uint64_t id;
-    b->st = st;
-    while (b->count < BATCH && next_due(st, now_ms, &id)) {
-        struct session *s = session_table_find_id(&st->dtls->sessions, id);
-        if (!s || s->dirt == SESSION_CLEAN)
-            continue; /* ended, or written since it was put there twice */
-        s->dirt = SESSION_CLEAN;
-        if (add_session(st, b, c, s))
-            s->is_sent = true;
-    }
-    if (b->count > 0)
-        return b;
-    free(b);
-    return NULL;
-}
-
 static void remove_gone(struct session_store *st);
 
-static void write_more(struct session_store *st)
+void session_store_go_on(struct session_store *st)
 {
-    static struct call call; /* 25 KB: not for the stack; loop thread only */
     uint64_t now_ms = clock_ms();
     remove_gone(st);
-    for (int i = 0; i < BATCHES_PER_TURN && st->batches < BATCHES_MAX && nodes_is_in(st->nodes); i++) {
-        struct batch *b = fill_batch(st, &call, now_ms);
-        if (!b)
-            break;
-        if (!send_batch(st, b, &call)) {
-            put_back(st, b);
-            free(b);
-            break;
-        }
-    }
-    bytes_wipe(call.images, sizeof call.images);
+    session_write_due(st, now_ms);
     show_backlog(st, now_ms);
     if (st->urgent.count + st->lazy.count > 0 || st->gone)
         plan(st, now_ms + WRITE_EVERY_MS);
@@ -398,22 +154,7 @@ static void write_more(struct session_store *st)
 static void on_write_due(struct deadline *write, uint64_t now_ms)
 {
     (void)now_ms;
-    write_more((struct session_store *)((char *)write - offsetof(struct session_store, write)));
-}
-
-bool session_store_let_go(struct session_store *st, struct session *s, uint32_t to)
-{
-    struct call *call = mem_alloc(sizeof *call);
-    struct batch *b = mem_alloc(sizeof *b);
-    *b = (struct batch){.st = st, .let_go = true, .tell = to};
-    bool sent = add_session(st, b, call, s) && send_batch(st, b, call);
-    if (!sent)
-        free(b);
-    else
-        st->let_go->value++;
-    bytes_wipe(call, sizeof *call);
-    free(call);
-    return sent;
+    session_store_go_on((struct session_store *)((char *)write - offsetof(struct session_store, write)));
 }
 
 /* --- removing --- */
@@ -438,7 +179,7 @@ void session_store_ended(struct session_store *st, const struct session *s)
     struct session_gone *g = mem_alloc(sizeof *g);
     g->st = st;
     g->epoch = s->epoch;
-    name_session(st, s, &g->keys);
+    session_store_name(st, s, &g->keys);
     DL_APPEND(st->gone, g);
     st->gone_count++;
     plan(st, clock_ms());
@@ -460,7 +201,7 @@ static void on_removed(void *arg, const struct redis_reply *reply)
 static void remove_gone(struct session_store *st)
 {
     struct session_gone *g, *next;
-    int left = BATCHES_PER_TURN * BATCH;
+    int left = REMOVED_PER_TURN;
     DL_FOREACH_SAFE (st->gone, g, next) {
         struct redis_number epoch;
         struct redis_arg args[] = {redis_arg_text(g->keys.own.text), redis_arg_text(g->keys.device.text),

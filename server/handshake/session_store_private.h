@@ -5,6 +5,8 @@
 #include "base/bucket.h"
 #include "handshake/session_image.h"
 #include "handshake/session_store.h"
+#include "store/nodes.h"
+#include "store/redis.h"
 
 /* A queue of session ids, each with the time it was put there. */
 struct id_ring {
@@ -72,4 +74,26 @@ void session_loads_tell(struct session_store *st, uint32_t to, enum session_mess
 
 /* Keys: the caller frees. */
 char *session_store_key(const struct session_store *st, char kind, const void *name, size_t name_len);
+
+/* session_write.c */
+
+void session_write_due(struct session_store *st, uint64_t now_ms); /* as many as may be under way */
+
+/* session_store.c, for session_write.c */
+
+struct key_text {
+    char text[NODES_PREFIX_MAX + 2 + 2 * NET_PEER_BYTES + 1];
+};
+
+/* What one session is called in a call of ours. */
+struct session_keys {
+    struct key_text own, device, peer;
+    char id[17];
+    struct redis_number epoch;
+};
+
+void session_store_name(const struct session_store *st, const struct session *s, struct session_keys *k);
+/* What is due is begun, the rest planned, and a flush ended when nothing is left. */
+void session_store_go_on(struct session_store *st);
+
 #endif
