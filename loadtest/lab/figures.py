@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import statistics
 import sys
 import time
@@ -29,6 +30,7 @@ class Figure:
     once: bool = False
     goal: typing.Callable = None  # (medians of all figures) -> (sentence, met) or None; met None: it is only to be known
     kept: int = 0  # PSK devices of a seed of their own, that keep sessions meanwhile
+    group: str = None  # figures in a row with the same one are measured of one server after the other
 
 
 def per_cpu_second(what, clients, *words, profile="psk", patience=60, kept=0):
@@ -131,13 +133,13 @@ def all_figures():
         Figure("mutual-hello", "the same with Hello and registry",
                per_cpu_second("handshakes", 0, profile="deviceos"), OURS, device),
         Figure("exchanges-1000", "exchanges per CPU s, 1,000 sessions", per_cpu_second("exchanges", 1000), ALL, psk, 1000,
-               goal=ratio_of("exchanges-1000", GNUTLS, 2.5)),
+               group="exchanges", goal=ratio_of("exchanges-1000", GNUTLS, 2.5)),
         Figure("exchanges-10000", "exchanges per CPU s, 10,000 sessions",
                per_cpu_second("exchanges", 10000, patience=180), ALL, psk, 10000,
-               goal=share_of("exchanges-10000", "exchanges-1000", 0.9)),
+               group="exchanges", goal=share_of("exchanges-10000", "exchanges-1000", 0.9)),
         Figure("exchanges-100000", "exchanges per CPU s, 100,000 sessions",
                per_cpu_second("exchanges", 100000, patience=240), OURS, psk, 100000,
-               goal=share_of("exchanges-100000", "exchanges-1000", 0.8)),
+               group="exchanges", goal=share_of("exchanges-100000", "exchanges-1000", 0.8)),
         Figure("pings-1000", "Device OS pings per CPU s, 1,000 sessions",
                per_cpu_second("exchanges", 1000, profile="deviceos"), OURS, device, 1000),
         Figure("resident-10000", "resident bytes per session at 10,000", resident_per_session(10000), ALL, psk, 10000, True,
@@ -157,6 +159,14 @@ def chosen(options):
     return [figure for figure in every
             if any(figure.name == word if word in names else figure.name.startswith(word) for word in wanted)
             and (options.million or figure.devices < 1000000)]
+
+
+def in_order(wanted):
+    """Each with each of its servers: what is compared comes close together, since the machine's own speed changes in minutes."""
+    for _, group in itertools.groupby(wanted, lambda figure: figure.group or figure.name):
+        group = list(group)
+        for server in ALL:
+            yield from ((figure, server) for figure in group if server in figure.servers)
 
 
 def programs(wanted):
@@ -214,10 +224,8 @@ class Lab:
             self.say("cyand does not know --store-redis: its figures with Redis are not measured")
         for number in range(self.options.rounds):
             print(f"round {number + 1} of {self.options.rounds}", file=sys.stderr, flush=True)
-            for figure in self.options.figures:
-                if figure.once and number > 0:
-                    continue
-                for server in figure.servers:
+            for figure, server in in_order(self.options.figures):
+                if not figure.once or number == 0:
                     self.measure(figure, server)
 
     def measure(self, figure, server):
