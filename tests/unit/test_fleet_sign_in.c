@@ -210,26 +210,53 @@ static void test_unknown_names_are_locked_alike(void **state)
     assert_string_equal(fleet_sql("SELECT count(*) FROM audit WHERE audit::text LIKE '%nobody%'"), "0");
 }
 
-/* Many guesses at once, all let through before the first was counted: those after the tenth do not count,
- * even the right one. */
+#define GUESSES 40
+
+static void guess_at_once(struct fleet_fixture *fx, const char *last, const char *address, int counts[5],
+                          enum sign_in *of_last)
+{
+    struct signed_in guesses[GUESSES] = {0};
+    memset(counts, 0, 5 * sizeof counts[0]);
+    for (int i = 0; i < GUESSES; i++)
+        fleet_sign_in(fx->fleet, "nina", i < GUESSES - 1 ? "wrong horse" : last, address, on_signed_in,
+                      &guesses[i]);
+    for (int i = 0; i < GUESSES; i++)
+        fleet_run_until(fx, guesses[i].calls);
+    for (int i = 0; i < GUESSES; i++) {
+        assert_in_range(guesses[i].result, 0, 4);
+        counts[guesses[i].result]++;
+    }
+    *of_last = guesses[GUESSES - 1].result;
+}
+
+/* Many guesses at once, all let through before the first was counted: those after the tenth do not count. */
 static void test_guesses_at_the_same_time(void **state)
 {
     struct fleet_fixture *fx = *state;
-    struct signed_in guesses[40] = {0};
-    int wrong = 0, locked = 0;
+    int counts[5];
+    enum sign_in last;
     make(fx, "nina", "correct horse");
-    for (int i = 0; i < 40; i++)
-        fleet_sign_in(fx->fleet, "nina", i < 39 ? "wrong horse" : "correct horse", HOME, on_signed_in,
-                      &guesses[i]);
-    for (int i = 0; i < 40; i++)
-        fleet_run_until(fx, guesses[i].calls);
-    for (int i = 0; i < 39; i++) {
-        wrong += guesses[i].result == SIGN_IN_WRONG;
-        locked += guesses[i].result == SIGN_IN_LOCKED;
-    }
-    assert_int_equal(wrong, 10);
-    assert_int_equal(locked, 29);
-    assert_int_equal(guesses[39].result, SIGN_IN_LOCKED);
+    guess_at_once(fx, "wrong horse", HOME, counts, &last);
+    assert_int_equal(counts[SIGN_IN_WRONG], 10);
+    assert_int_equal(counts[SIGN_IN_LOCKED], GUESSES - 10);
+}
+
+/* They are counted in any order. Nor does the right one count after the tenth; before it, those after it
+ * begin anew. */
+static void test_the_right_guess_at_the_same_time(void **state)
+{
+    struct fleet_fixture *fx = *state;
+    int counts[5];
+    enum sign_in last;
+    make(fx, "nina", "correct horse");
+    guess_at_once(fx, "correct horse", HOME, counts, &last);
+    if (last == SIGN_IN_LOCKED)
+        assert_int_equal(counts[SIGN_IN_WRONG], 10);
+    else
+        assert_in_range(counts[SIGN_IN_WRONG], 10, 19);
+    assert_true(last == SIGN_IN_LOCKED || last == SIGN_IN_OK);
+    assert_int_equal(counts[SIGN_IN_OK], last == SIGN_IN_OK);
+    assert_int_equal(counts[SIGN_IN_OK] + counts[SIGN_IN_WRONG] + counts[SIGN_IN_LOCKED], GUESSES);
 }
 
 static void test_yesterdays_failures_are_forgotten(void **state)
@@ -292,6 +319,7 @@ int main(void)
         TEST(test_a_right_password_buys_no_guesses),
         TEST(test_unknown_names_are_locked_alike),
         TEST(test_guesses_at_the_same_time),
+        TEST(test_the_right_guess_at_the_same_time),
         TEST(test_yesterdays_failures_are_forgotten),
         TEST(test_away),
         TEST(test_commands),
