@@ -210,6 +210,16 @@ static void set_buffer(int fd, int option)
         (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes); /* the kernel caps it: fine */
 }
 
+/* No datagram of ours is longer than what RFC 7252 4.6 lets one assume of a path, so none need be cut (RFC
+ * 8900 says what comes of it) and no ICMP message, which anybody can forge, has a say in it. Linux then
+ * chooses no identification for it either, which it would look up in a table by destination. */
+static int never_fragment(int fd, bool v6)
+{
+    int probe = v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+    return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe)
+              : setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+}
+
 static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len, bool shares_port)
 {
     int one = 1;
@@ -220,6 +230,7 @@ static int open_socket(const struct sockaddr_in6 *address, socklen_t address_len
     int failed = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) |
                           setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one)
                     : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
+    failed |= never_fragment(fd, v6);
     if (shares_port)
         failed |= setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (failed || bind(fd, (const struct sockaddr *)address, address_len) != 0) {
