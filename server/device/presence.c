@@ -12,7 +12,7 @@
 
 #define HEARD_EVERY_MS                                                                                       \
     1000 /* a device, and in a large fleet so much less often that the registry gets no more than */
-#define HEARD_PER_S 5000
+#define HEARD_PER_S 2000
 /* A message of ours is given up after 60 s and more (device-protocol 3.6). Whoever was heard this recently is
  * there. */
 #define THERE_MS 30000
@@ -175,6 +175,16 @@ void presence_forget(struct device *device)
     presence_place(device, PRESENCE_IDLE);
 }
 
+/* Of being heard the registry is told now and then only; of the last time it is told at the end. */
+static void tell_last_heard(const struct device *device, const struct device_facts *facts)
+{
+    uint64_t now_ms = clock_ms(), heard_ms = device->session->heard_ms;
+
+    if (heard_ms > device->heard_told_ms)
+        device->all->ops.heard(device->all->ops.ctx, facts,
+                               clock_wall_ms() - (now_ms > heard_ms ? now_ms - heard_ms : 0));
+}
+
 void presence_end(struct device *device, enum device_offline_reason reason,
                   const struct device_goodbye *goodbye)
 {
@@ -185,6 +195,7 @@ void presence_end(struct device *device, enum device_offline_reason reason,
         return;
     presence_forget(device);
     link_fill_facts(device, &facts);
+    tell_last_heard(device, &facts);
     log_info("device.offline session=%016" PRIx64 " device=%s reason=%s", facts.session_id,
              link_name(device, name), device_offline_reason_name(reason));
     device->all->ops.offline(device->all->ops.ctx, &facts, reason, goodbye);

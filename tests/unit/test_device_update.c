@@ -361,8 +361,9 @@ static void test_stalls(void **state)
     fake_clock_ms += OFFLINE_AFTER_MS + 1000;
     bench_run(0);
     bench_run(1000);
-    assert_int_equal(bench.told_count, 1);
-    assert_int_equal(bench.told[0].kind, TOLD_OFFLINE);
+    assert_int_equal(bench.told_count, 2);
+    assert_int_equal(bench.told[0].kind, TOLD_HEARD); /* when it was last */
+    assert_int_equal(bench.told[1].kind, TOLD_OFFLINE);
 }
 
 static void test_device_cancels(void **state)

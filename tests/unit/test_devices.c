@@ -288,6 +288,24 @@ static void heard_is_told_once_a_second(void **state)
     assert_int_equal(bench.told[4].kind, TOLD_HEARD);
 }
 
+static void the_last_word_is_told_with_the_end(void **state)
+{
+    struct session *s = bench_online(SESSION_DEVICE_OS);
+    uint64_t start_ms = bench.now_ms;
+    (void)state;
+
+    bench.now_ms = start_ms + 1100;
+    bench_receive(s, "40000002");
+    assert_int_equal(bench.told_count, 1);
+    bench.now_ms = start_ms + 1500;
+    bench_receive(s, "40000003");
+    assert_int_equal(bench.told_count, 1); /* within the second */
+    bench_run(OFFLINE_AFTER_MS + 2000);
+    assert_int_equal(bench.told_count, 3);
+    assert_int_equal(bench.told[1].kind, TOLD_HEARD);
+    assert_int_equal(bench.told[2].kind, TOLD_OFFLINE);
+}
+
 static void the_time_of_silence_can_be_changed(void **state)
 {
     struct session *s = bench_online(SESSION_DEVICE_OS);
@@ -425,6 +443,7 @@ int main(void)
         bench_test(goodbye_and_what_comes_after),
         bench_test(silence_is_offline_and_any_word_is_online),
         bench_test(heard_is_told_once_a_second),
+        bench_test(the_last_word_is_told_with_the_end),
         bench_test(the_time_of_silence_can_be_changed),
         bench_test(each_end_has_its_reason),
         bench_test(a_revoked_key_ends_every_session_made_with_it),
