@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <uv.h>
 
 /* utime + stime of /proc/PID/stat, fields 14 and 15: the 12th and 13th word after the name (proc(5)). */
 double swarm_cpu_of(double pid)
@@ -37,6 +38,25 @@ double swarm_cpu_own(void)
         return 0;
     return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
            (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+struct swarm_cores swarm_cpu_cores(void)
+{
+    struct swarm_cores cores = {0};
+    uv_cpu_info_t *infos = NULL;
+    int count = 0;
+
+    if (uv_cpu_info(&infos, &count) != 0)
+        return cores;
+    for (int i = 0; i < count; i++) {
+        double busy_ms = (double)infos[i].cpu_times.user + (double)infos[i].cpu_times.nice +
+                         (double)infos[i].cpu_times.sys + (double)infos[i].cpu_times.irq;
+
+        cores.busy_s += busy_ms / 1000.0;
+        cores.all_s += (busy_ms + (double)infos[i].cpu_times.idle) / 1000.0;
+    }
+    uv_free_cpu_info(infos, count);
+    return cores;
 }
 
 /* The second number of /proc/self/statm (proc(5)). */

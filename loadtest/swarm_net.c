@@ -39,6 +39,7 @@ struct held {
 
 struct swarm_net {
     uv_poll_t poll;
+    uv_prepare_t prepare;        /* what a turn of the loop sent on shared sockets goes out together */
     struct deadlines *deadlines; /* borrowed: outlives this */
     struct swarm_net_options options;
     struct swarm_net_counts counts;
@@ -134,10 +135,10 @@ static void held_free(struct swarm_net *net, struct held *h)
 /* A full buffer or an unreachable server is loss, which the protocols above are made for. */
 static void transmit(struct swarm_port *port, const uint8_t *datagram, size_t len)
 {
-    bool sent = port->fd < 0 ? swarm_shared_send(port->net->shared, &port->place, datagram, len)
-                             : send(port->fd, datagram, len, 0) == (ssize_t)len;
-
-    port->net->counts.sent += sent;
+    if (port->fd < 0)
+        swarm_shared_send(port->net->shared, &port->place, datagram, len);
+    else
+        port->net->counts.sent += send(port->fd, datagram, len, 0) == (ssize_t)len;
 }
 
 static void deliver(struct swarm_port *port, const uint8_t *datagram, size_t len)
@@ -294,6 +295,14 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct swarm_net *net = prepare->data;
+
+    if (net->shared)
+        swarm_shared_flush(net->shared);
+}
+
 static void share_sockets(struct swarm_net *net)
 {
     const struct swarm_net_options *o = &net->options;
@@ -330,6 +339,11 @@ struct swarm_net *swarm_net_new(uv_loop_t *loop, struct deadlines *deadlines,
     net->poll.data = net;
     err = uv_poll_start(&net->poll, UV_READABLE, on_readable);
     must(err == 0);
+    err = uv_prepare_init(loop, &net->prepare);
+    must(err == 0);
+    net->prepare.data = net;
+    err = uv_prepare_start(&net->prepare, on_prepare);
+    must(err == 0);
     return net;
 }
 
@@ -345,6 +359,13 @@ static void on_poll_closed(uv_handle_t *handle)
     swarm_shared_free(net->shared);
     close(net->epoll);
     free(net);
+}
+
+static void on_prepare_closed(uv_handle_t *handle)
+{
+    struct swarm_net *net = handle->data;
+
+    uv_close((uv_handle_t *)&net->poll, on_poll_closed);
 }
 
 void swarm_net_close(struct swarm_net *net)
@@ -372,13 +393,17 @@ void swarm_net_close(struct swarm_net *net)
     }
     net->held = net->first = NULL;
     net->ports = NULL;
-    uv_close((uv_handle_t *)&net->poll, on_poll_closed);
+    if (net->shared)
+        swarm_shared_flush(net->shared);
+    uv_close((uv_handle_t *)&net->prepare, on_prepare_closed);
 }
 
 const struct swarm_net_counts *swarm_net_count(struct swarm_net *net)
 {
-    if (net->shared)
+    if (net->shared) {
+        net->counts.sent = swarm_shared_sent(net->shared);
         net->counts.unclaimed = swarm_shared_unclaimed(net->shared);
+    }
     return &net->counts;
 }
 

@@ -1,5 +1,7 @@
 #include "swarm_shared.h"
+#include "base/bytes.h"
 #include "base/mem.h"
+#include "net/outbox.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +16,9 @@
 struct swarm_shared {
     struct swarm_shared_options options;
     struct swarm_place *places; /* borrowed: uthash head */
+    struct net_path path;       /* of what is sent: the server, and from where the device sends */
+    struct outbox *outbox;      /* ours */
+    struct metric sent, failed;
     uint64_t entered, unclaimed;
     uint32_t socket_count;
     int fds[SWARM_SHARED_SOCKETS_MAX];
@@ -52,6 +57,9 @@ struct swarm_shared *swarm_shared_new(const struct swarm_shared_options *options
 
     must(options->sockets > 0 && options->sockets <= SWARM_SHARED_SOCKETS_MAX && options->networks > 0);
     s->options = *options;
+    must(net_path_set_peer(&s->path, (const struct sockaddr *)&options->server));
+    s->path.local_ip[10] = s->path.local_ip[11] = 0xff;
+    s->outbox = outbox_new(&s->sent, &s->failed);
     for (; s->socket_count < options->sockets; s->socket_count++) {
         s->fds[s->socket_count] = socket_open();
         if (s->fds[s->socket_count] < 0) {
@@ -69,6 +77,7 @@ void swarm_shared_free(struct swarm_shared *shared)
     must(!shared->places);
     for (uint32_t i = 0; i < shared->socket_count; i++)
         close(shared->fds[i]);
+    outbox_free(shared->outbox);
     free(shared);
 }
 
@@ -118,25 +127,22 @@ void swarm_shared_leave(struct swarm_shared *shared, struct swarm_place *place)
     HASH_DELETE(hh, shared->places, place);
 }
 
-bool swarm_shared_send(struct swarm_shared *shared, const struct swarm_place *place, const uint8_t *datagram,
+void swarm_shared_send(struct swarm_shared *shared, const struct swarm_place *place, const uint8_t *datagram,
                        size_t datagram_len)
 {
-    struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(address_of(place->key))};
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(sizeof(info))];
-    } control = {
-        .head = {.cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN(sizeof(info))}};
-    struct iovec part = {.iov_base = (void *)datagram, .iov_len = datagram_len};
-    struct msghdr message = {.msg_name = &shared->options.server,
-                             .msg_namelen = sizeof(shared->options.server),
-                             .msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    be32_store(shared->path.local_ip + 12, address_of(place->key));
+    (void)outbox_push(shared->outbox, shared->fds[place->key >> 24], false, &shared->path, datagram,
+                      datagram_len);
+}
 
-    memcpy(CMSG_DATA(&control.head), &info, sizeof(info));
-    return sendmsg(shared->fds[place->key >> 24], &message, 0) == (ssize_t)datagram_len;
+void swarm_shared_flush(struct swarm_shared *shared)
+{
+    outbox_flush(shared->outbox);
+}
+
+uint64_t swarm_shared_sent(const struct swarm_shared *shared)
+{
+    return shared->sent.value;
 }
 
 /* The key of who a datagram is for, 0 when it is for nobody. */

@@ -43,9 +43,12 @@ int swarm_shared_fd(const struct swarm_shared *shared, uint32_t i);
 /* Takes an address nobody has. False when all are taken. */
 bool swarm_shared_enter(struct swarm_shared *shared, struct swarm_place *place) must_check;
 void swarm_shared_leave(struct swarm_shared *shared, struct swarm_place *place);
-/* False when it did not go out. */
-bool swarm_shared_send(struct swarm_shared *shared, const struct swarm_place *place, const uint8_t *datagram,
+/* Copies it; it goes out with the next flush, or when many wait. */
+void swarm_shared_send(struct swarm_shared *shared, const struct swarm_place *place, const uint8_t *datagram,
                        size_t datagram_len);
+void swarm_shared_flush(struct swarm_shared *shared);
+/* Datagrams the system took. */
+uint64_t swarm_shared_sent(const struct swarm_shared *shared);
 /* Datagrams that came for an address nobody has. */
 uint64_t swarm_shared_unclaimed(const struct swarm_shared *shared);
 /* Takes a batch off socket i; receive() comes for each datagram that has an owner, and may take and leave
